@@ -1,0 +1,1 @@
+"""The questions rules ask, answered by pure functions over the resolved system."""

@@ -1,0 +1,245 @@
+"""Runs the selected rules over a design and makes one `Result`: stamped, sorted, counted, never printed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from coordlint.finding import PROFILES, Finding, Severity, fingerprint, severity_in
+from coordlint.rule import Rule, UnknownRuleError, index, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from coordlint.design import Design
+    from coordlint.rule import Entry
+    from coordlint.source import Source
+
+T = TypeVar("T")
+
+PREREQUISITES = ("SYN", "REF")
+"""Groups that no `select` narrows away: what the other rules say is worth little if the model has holes."""
+
+
+class Hidden(NamedTuple):
+    """A finding that is not shown, how it was hidden (such as `ignored`), and the reason somebody gave."""
+
+    finding: Finding
+    how: str
+    reason: str = ""
+
+
+class Crash(NamedTuple):
+    """A rule that failed; the others ran all the same."""
+
+    rule: Rule
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run found.
+
+    Attributes:
+        findings: what is shown, sorted by file, position, code and message.
+        rules: the rules that ran, in the order of their codes.
+        sources: the files that were read, in the order of reading.
+        profile: the profile of the run.
+        hidden: findings that are not shown, and why.
+        off: how many rules did not run because they are off under the profile.
+        deselected: how many rules did not run because the user left them out.
+        crashes: rules that failed.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    sources: tuple[Source, ...] = ()
+    profile: str = "default"
+    hidden: tuple[Hidden, ...] = ()
+    off: int = 0
+    deselected: int = 0
+    crashes: tuple[Crash, ...] = ()
+
+    @property
+    def counts(self) -> dict[Severity, int]:
+        """How many findings of each severity are shown, the worst first."""
+        found = Counter(finding.severity for finding in self.findings)
+        return {severity: found[severity] for severity in sorted(Severity, reverse=True)}
+
+    def rule(self, code: str) -> Rule | None:
+        """The rule of a finding, if it ran."""
+        return next((rule for rule in self.rules if rule.code == code), None)
+
+    def fails(self, threshold: Severity) -> bool:
+        """Whether a finding is shown that is at least as bad as the threshold."""
+        return any(finding.severity is not None and finding.severity >= threshold for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rules of a run, each with the profile whose severities it has, and the severities the user decided.
+
+    Make one with `select_rules()`.
+    """
+
+    rules: tuple[tuple[Rule, str], ...]
+    profile: str = "default"
+    severities: tuple[tuple[str, Severity | None], ...] = ()
+    off: int = 0
+    deselected: int = 0
+
+    def severity(self, rule: Rule, finding: Finding, profile: str) -> Severity | None:
+        """The severity of a finding; None where it is off."""
+        natural = severity_in(finding.levels or rule.levels, profile)
+        if natural is None:
+            return None
+        decided, found = _most_specific(rule, self.severities)
+        return decided if found else natural
+
+
+def select_rules(
+    *,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    severities: Mapping[str, Severity | None] | None = None,
+    profile: str = "default",
+) -> Selection:
+    """Decide which rules run.
+
+    A selector is a code, the beginning of a code, a name, or `ALL`. The more specific selector wins, and `ignore` wins over
+    `select` where both are equally specific. A rule that is off under the profile runs if it is selected by its code or name.
+
+    Args:
+        select: the rules to run; all of them if empty.
+        ignore: the rules to leave out.
+        severities: severities by selector; None is off.
+        profile: one of `PROFILES`.
+
+    Raises:
+        UnknownRuleError: a selector matches no rule.
+    """
+    entries = index()
+    decided = tuple((severities or {}).items())
+    choices = [(group, True) for group in PREREQUISITES]
+    choices += [(selector, True) for selector in select or ["ALL"]]
+    choices += [(selector, False) for selector in ignore]
+    for selector, _ in (*choices[len(PREREQUISITES) :], *decided):
+        if selector.upper() != "ALL" and not any(_specificity(selector, entry) for entry in entries):
+            raise UnknownRuleError(selector, [word for entry in entries for word in (entry.code, entry.name)])
+    chosen: list[tuple[Rule, str]] = []
+    off = deselected = 0
+    for entry in entries:
+        wanted, _ = _most_specific(entry, choices)
+        severity, overridden = _most_specific(entry, decided)
+        if not wanted or (overridden and severity is None):
+            deselected += 1
+            continue
+        asked = [selector for selector, on in choices if on] + [selector for selector, _ in decided]
+        named = any(_specificity(selector, entry) == _EXACT for selector in asked)
+        levels_of = _profile_of(entry, profile, named=named)
+        if levels_of is None:
+            off += 1
+        else:
+            chosen.append((load(entry), levels_of))
+    return Selection(tuple(chosen), profile, decided, off, deselected)
+
+
+def check(design: Design, selection: Selection | None = None) -> Result:
+    """Run rules over a design.
+
+    Args:
+        design: the design, loaded under the selection's profile.
+        selection: the rules; those of the design's profile if left out.
+    """
+    selection = selection or select_rules(profile=design.profile)
+    findings: list[Finding] = []
+    hidden: list[Hidden] = []
+    crashes: list[Crash] = []
+    for rule, profile in selection.rules:
+        try:
+            for finding in rule.check(design):
+                stamped = replace(finding, code=rule.code, severity=selection.severity(rule, finding, profile))
+                if stamped.severity is None:
+                    hidden.append(Hidden(stamped, "off"))
+                else:
+                    findings.append(stamped)
+        except Exception as error:  # a rule that fails must not hide what the others say
+            crashes.append(Crash(rule, error))
+    return Result(
+        _identified(findings),
+        tuple(rule for rule, _ in selection.rules),
+        tuple(design.sources),
+        selection.profile,
+        tuple(hidden),
+        selection.off,
+        selection.deselected,
+        tuple(crashes),
+    )
+
+
+def merge(results: Sequence[Result]) -> Result:
+    """One result of several designs checked in one run; a file that two of them include is reported once.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not results:
+        raise ValueError("nothing was checked")
+    if len(results) == 1:
+        return results[0]
+    sources = {source.path: source for result in results for source in result.sources}
+    return replace(
+        results[0],
+        findings=_identified(finding for result in results for finding in result.findings),
+        sources=tuple(sources.values()),
+        hidden=tuple(hidden for result in results for hidden in result.hidden),
+        crashes=tuple({crash.rule.code: crash for result in results for crash in result.crashes}.values()),
+    )
+
+
+_EXACT = 1000
+
+
+def _identified(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings sorted, each once, with fingerprints."""
+    unique = {_place(finding): finding for finding in findings}
+    seen: Counter[str] = Counter()
+    identified = []
+    for _, finding in sorted(unique.items(), key=lambda item: item[0]):
+        equal = fingerprint(finding, 0)
+        identified.append(replace(finding, fingerprint=fingerprint(finding, seen[equal])))
+        seen[equal] += 1
+    return tuple(identified)
+
+
+def _place(finding: Finding) -> tuple[str, int, str, str, int]:
+    span = finding.primary.span
+    return span.source.path, span.start, finding.code, finding.message, span.end
+
+
+def _specificity(selector: str, entry: Entry | Rule) -> int:
+    """How closely a selector describes a rule; 0 if not at all."""
+    upper = selector.upper()
+    if upper == entry.code or selector == entry.name:
+        return _EXACT
+    if upper == "ALL":
+        return 1
+    return 1 + len(selector) if selector and entry.code.startswith(upper) else 0
+
+
+def _most_specific(entry: Entry | Rule, choices: Sequence[tuple[str, T]]) -> tuple[T | None, bool]:
+    best, value, found = 0, None, False
+    for selector, choice in choices:
+        specificity = _specificity(selector, entry)
+        if specificity and specificity >= best:
+            best, value, found = specificity, choice, True
+    return value, found
+
+
+def _profile_of(entry: Entry, profile: str, *, named: bool) -> str | None:
+    """The profile whose severities a rule has: the run's or, for a rule named by the user, the next in which it is on."""
+    for candidate in PROFILES[PROFILES.index(profile) :] if named else (profile,):
+        if severity_in(entry.levels, candidate) is not None:
+            return candidate
+    return None

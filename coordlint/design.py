@@ -1,0 +1,153 @@
+"""A design: what was read, the model of it, and every analysis on demand. It is all that a rule receives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coordlint.finding import Finding, Label
+from coordlint.parse import parse
+from coordlint.resolve import Part, resolve
+from coordlint.source import Source, SourceError, read_source
+from coordlint.syntax import Clause, Document, Text
+
+if TYPE_CHECKING:
+    from coordlint.system import System
+
+
+class Design:
+    """One root file with all it includes.
+
+    Attributes:
+        profile: default, strict or production.
+        options: rule options by rule code, for example ``{"SPF106": {"flows": 5}}``.
+        documents: the parsed files, the root first.
+        system: the resolved model.
+        problems: syntax, include and reference findings (SYN and REF codes).
+    """
+
+    def __init__(
+        self,
+        documents: tuple[Document, ...],
+        system: System,
+        problems: tuple[Finding, ...],
+        *,
+        profile: str = "default",
+        options: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        self.documents = documents
+        self.system = system
+        self.problems = problems
+        self.profile = profile
+        self.options = options or {}
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files that were read, the root first."""
+        return tuple(document.source for document in self.documents)
+
+    @property
+    def strict(self) -> bool:
+        """Whether what is unknown counts as absent (profiles strict and production)."""
+        return self.profile != "default"
+
+
+def load(
+    path: str,
+    *,
+    profile: str = "default",
+    stdin: Source | None = None,
+    options: Mapping[str, Mapping[str, object]] | None = None,
+    root: str | None = None,
+) -> Design:
+    """Read a root file and everything it includes, and resolve the design.
+
+    Args:
+        path: the root file, as the user names it.
+        profile: default, strict or production.
+        stdin: the root's text when it does not come from the file.
+        options: rule options by code.
+        root: the project root that includes may not leave; the root file's folder if left out.
+
+    Raises:
+        SourceError: the root file cannot be read. Everything else wrong becomes a finding.
+    """
+    source = stdin if stdin is not None else read_source(path)
+    reader = _Reader(Path(root) if root is not None else Path(path).parent)
+    reader.read(source, Path(path), "", ())
+    system, problems = resolve(reader.parts)
+    syntax = [finding for part in reader.parts for finding in part.document.problems]
+    return Design(
+        tuple(part.document for part in reader.parts),
+        system,
+        (*syntax, *reader.problems, *problems),
+        profile=profile,
+        options=options,
+    )
+
+
+class _Reader:
+    """Follows includes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.parts: list[Part] = []
+        self.problems: list[Finding] = []
+        self.read_already: dict[tuple[str, str], Path] = {}
+
+    def read(self, source: Source, path: Path, prefix: str, chain: tuple[Path, ...]) -> None:
+        """Parse a file, then the files it includes."""
+        here = _real(path)
+        document = parse(source)
+        self.parts.append(Part(document, prefix))
+        for clause in _includes(document.declarations):
+            self._include(clause, path, prefix, (*chain, here))
+
+    def _include(self, clause: Clause, path: Path, prefix: str, chain: tuple[Path, ...]) -> None:
+        text = clause.first(Text)
+        assert text is not None
+        name = clause.values[-1]
+        inner = ".".join(part for part in (prefix, name.text if name is not text else "") if part)
+        target = path.parent / text.text
+        real = _real(target)
+        if "\0" in text.text or Path(text.text).is_absolute() or not real.is_relative_to(_real(self.root)):
+            self._report(clause, f"`{text.text}` lies outside the project", "include files of the project by relative paths")
+            return
+        if real in chain:
+            names = " includes ".join(f"`{os.path.basename(one)}`" for one in (*chain[chain.index(real) :], real))
+            self._report(clause, f"{names}: the includes go in a circle", "remove one of these includes")
+            return
+        key = (str(real), inner)
+        if key in self.read_already:
+            return  # a file that two others include is part of the design once
+        self.read_already[key] = real
+        if real.suffix != ".coord":
+            self._report(clause, f"`{text.text}` is not a `.coord` design", "include `.coord` files")
+            return
+        try:
+            source = read_source(target, os.path.normpath(os.path.join(os.path.dirname(str(path)), text.text)))
+        except SourceError as error:
+            self._report(clause, str(error), "correct the path, which is relative to this file")
+            return
+        self.read(source, target, inner, chain)
+
+    def _report(self, clause: Clause, message: str, help: str) -> None:
+        text = clause.first(Text)
+        assert text is not None
+        self.problems.append(Finding(code="SYN002", primary=Label(text.span), message=message, help=help, subject=message))
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _includes(clauses: tuple[Clause, ...]) -> list[Clause]:
+    found = []
+    for clause in clauses:
+        if clause.kind == "include":
+            found.append(clause)
+        elif clause.kind == "context":
+            found += _includes(clause.body or ())
+    return found

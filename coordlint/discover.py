@@ -1,0 +1,77 @@
+"""Finds the designs of a run: every `.coord` file below the given paths that no other of them includes."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from coordlint.source import SourceError, printable, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SUFFIX = ".coord"
+SKIPPED = frozenset({"__pycache__", "build", "dist", "node_modules", "venv"})
+"""Folders that hold other people's or generated files; hidden folders are skipped too."""
+
+
+def find_designs(paths: Sequence[str]) -> tuple[str, ...]:
+    """The root files of the designs below the paths, sorted.
+
+    A folder stands for every `.coord` file below it. A file that another of the files includes is part of that one's design
+    and not a root. Where files include each other in a circle, the first of them is the root.
+
+    Raises:
+        SourceError: a path does not exist or no design was found.
+    """
+    files: dict[str, str] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            for found in _walk(path):
+                files.setdefault(os.path.realpath(found), found)
+        elif os.path.exists(path):
+            files.setdefault(os.path.realpath(path), os.path.normpath(path))
+        else:
+            raise SourceError(f"cannot read `{printable(path)}`: no such file or folder")
+    if not files:
+        where = ", ".join(f"`{printable(path)}`" for path in paths)
+        raise SourceError(f"no `{SUFFIX}` file below {where}: name a design, or a folder that holds one")
+    includes = {real: _included(shown) & files.keys() - {real} for real, shown in sorted(files.items())}
+    return tuple(sorted(files[real] for real in _roots(includes)))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for at, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
+        for name in sorted(names):
+            if name.endswith(SUFFIX):
+                yield os.path.normpath(os.path.join(at, name))
+
+
+def _included(path: str) -> set[str]:
+    """The real paths of the files that a file includes; strings and comments are no includes."""
+    try:
+        text = read_source(path).text
+    except SourceError:
+        return set()  # the run itself reports it
+    folder = posixpath.dirname(os.path.realpath(path))
+    return {os.path.realpath(os.path.join(folder, found[1])) for found in _INCLUDE.finditer(text) if found[1]}
+
+
+def _roots(includes: dict[str, set[str]]) -> Iterator[str]:
+    targets = set().union(*includes.values())
+    seen: set[str] = set()
+    for file in (*(file for file in includes if file not in targets), *includes):
+        if file not in seen:
+            yield file
+            pending = [file]
+            while pending:
+                here = pending.pop()
+                if here not in seen:
+                    seen.add(here)
+                    pending.extend(includes[here])
+
+
+_INCLUDE = re.compile(r'"""[\s\S]*?"""|(?:#|//)[^\n]*|(?<![\w-])include\s+"((?:\\.|[^"\\\n])*)"|"(?:\\.|[^"\\\n])*"')

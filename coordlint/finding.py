@@ -1,0 +1,110 @@
+"""A finding is a value: what a rule states about a design, where, how sure, and how to answer it."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from coordlint.source import Edit, Span
+
+PROFILES = ("default", "strict", "production")
+"""The profiles in the order of a rule's severity triple."""
+
+
+class Severity(IntEnum):
+    """How much a finding matters; larger is worse."""
+
+    HINT = 1
+    INFO = 2
+    WARNING = 3
+    ERROR = 4
+
+    @property
+    def label(self) -> str:
+        """The word for people and reports: `hint`, `info`, `warning` or `error`."""
+        return self.name.lower()
+
+
+class Label(NamedTuple):
+    """A place in a source and what is to be seen there; the text may be empty."""
+
+    span: Span
+    text: str = ""
+
+
+class Fix(NamedTuple):
+    """Edits that answer a finding. A safe fix keeps the meaning; any other wants to be confirmed by the author."""
+
+    title: str
+    edits: tuple[Edit, ...]
+    safe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fact about a design that a rule reports.
+
+    Attributes:
+        primary: the place to look at first.
+        message: one sentence that states the fact, lower case, names in backticks, no full stop.
+        related: further places, in the order in which they tell the story.
+        help: the remedy.
+        notes: the witness path, the numbers used, consequences that were folded into this finding.
+        silence: the single declaration that would legitimately silence the finding.
+        fix: edits that answer the finding.
+        subject: the path in the model, such as `workflow Checkout / step charge`.
+        levels: a severity triple such as `I/W/E` that replaces the rule's for this finding; `–` is off.
+        code: the rule's code; the engine fills it in.
+        severity: how much it matters under the profile; the engine fills it in.
+        fingerprint: the identity across runs; the engine fills it in, see `fingerprint()`.
+    """
+
+    primary: Label
+    message: str
+    related: tuple[Label, ...] = ()
+    help: str = ""
+    notes: tuple[str, ...] = ()
+    silence: str = ""
+    fix: Fix | None = None
+    subject: str = ""
+    levels: str = ""
+    code: str = ""
+    severity: Severity | None = None
+    fingerprint: str = ""
+
+
+def severity_in(levels: str, profile: str) -> Severity | None:
+    """What a severity triple such as `W/W/E` says for a profile; None where it says off (`–`).
+
+    Raises:
+        ValueError: the triple or the profile does not exist.
+    """
+    parts = levels.split("/")
+    if len(parts) != len(PROFILES) or profile not in PROFILES:
+        raise ValueError(f"no severity in `{levels}` for the profile `{profile}`")
+    letter = parts[PROFILES.index(profile)].strip()
+    if letter in ("–", "-"):
+        return None
+    if letter not in _LETTERS:
+        raise ValueError(f"`{letter}` in `{levels}` is none of E, W, I, H and –")
+    return _LETTERS[letter]
+
+
+def fingerprint(finding: Finding, ordinal: int) -> str:
+    """An identity that survives edits elsewhere in the file: a hash of rule, file, model path and ordinal.
+
+    Args:
+        finding: the finding; its subject is used, or the text of its primary label if it has none.
+        ordinal: its number among the findings that would otherwise be equal, in source order, from 0.
+    """
+    path = posixpath.normpath(finding.primary.span.source.path.replace("\\", "/"))
+    subject = finding.subject or " ".join(finding.primary.span.text.split())
+    facts = "\0".join((finding.code, path, subject, str(ordinal)))
+    return sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_LETTERS = {"E": Severity.ERROR, "W": Severity.WARNING, "I": Severity.INFO, "H": Severity.HINT}

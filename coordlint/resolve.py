@@ -1,0 +1,593 @@
+"""Syntax to model: declarations become objects and every name finds what it means, or a REF finding says what is missing.
+
+A reference that cannot be resolved keeps the model whole: the near miss is taken where there is exactly one, otherwise a
+*phantom* stands in, which no other rule judges. So one misspelt name costs one finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple, TypeVar, cast
+
+from coordlint import facts
+from coordlint.finding import Finding, Fix, Label
+from coordlint.names import closest
+from coordlint.process import lower
+from coordlint.source import Edit, Span
+from coordlint.syntax import Clause, Document, Name, Ref, Word
+from coordlint.system import (
+    Broker,
+    Channel,
+    Context,
+    Element,
+    EntityUse,
+    Field,
+    Flow,
+    Goal,
+    Message,
+    MessageUse,
+    Monitor,
+    Order,
+    Service,
+    Store,
+    System,
+    Type,
+    Use,
+    Version,
+    Workflow,
+)
+
+
+class Part(NamedTuple):
+    """One document of a design and the prefix its names get (empty for the root and for plain includes)."""
+
+    document: Document
+    prefix: str = ""
+
+
+def resolve(parts: Sequence[Part]) -> tuple[System, tuple[Finding, ...]]:
+    """The model of a design and what is wrong with its names and values (REF001, REF002, REF003).
+
+    Never raises for a bad design. The model does not depend on the order of declarations.
+    """
+    resolver = _Resolver(parts)
+    resolver.run()
+    return resolver.system, tuple(resolver.problems)
+
+
+BASIC_TYPES = frozenset(
+    "string text uuid id int integer long short byte float double decimal number money boolean bool date time datetime timestamp "
+    "instant duration bytes binary json object map any uri url email enum".split()
+)
+
+E_ = TypeVar("E_", bound=Element)
+
+_SPACE_OF = {
+    "broker": "broker, channel or store",
+    "channel": "broker, channel or store",
+    "store": "broker, channel or store",
+    "type_decl": "type",
+}
+_WORDS = {"type_decl": "type"}
+
+
+class _Declared(NamedTuple):
+    clause: Clause
+    prefix: str
+    context: str
+
+
+class _Resolver:
+    """Holds the growing system; the ``facts.Names`` of everything that reads clauses."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
+        self.system = System()
+        self.problems: list[Finding] = []
+        self.prefix = ""
+        self.phantoms: dict[tuple[str, str], Element] = {}
+
+    # -------------------------------------------------------------------------------------------- problems
+
+    def report(
+        self, code: str, span: Span, message: str, help: str = "", other: Span | None = None, fix: Fix | None = None
+    ) -> None:
+        """Add a finding; ``other`` is a second place that has to do with it."""
+        related = (Label(other, "said here first"),) if other is not None else ()
+        self.problems.append(
+            Finding(code=code, primary=Label(span), message=message, help=help, related=related, fix=fix, subject=message)
+        )
+
+    # -------------------------------------------------------------------------------------------- the run
+
+    def run(self) -> None:
+        declared = sorted(self._flatten(), key=lambda one: _order(one.clause))
+        by_kind: dict[str, list[_Declared]] = {}
+        for one in declared:
+            by_kind.setdefault(one.clause.kind, []).append(one)
+        self._check_duplicates(declared)
+        system = self.system
+        for one in by_kind.get("system", ()):
+            system.name, system.title = one.clause.name.text, one.clause.title
+        for one in by_kind.get("context", ()):
+            self._context(one)
+        # First the objects, so that facts and bodies may name each other in any order.
+        shells: list[tuple[_Declared, Element]] = []
+        for kind, type_, space in (
+            ("broker", Broker, system.brokers),
+            ("channel", Channel, system.channels),
+            ("store", Store, system.stores),
+            ("service", Service, system.services),
+            ("type_decl", Type, system.types),
+        ):
+            for one in by_kind.get(kind, ()):
+                shells.append((one, self._shell(one, type_, cast("dict[str, Element]", space))))
+        self._messages([*by_kind.get("message", ()), *by_kind.get("messages", ())])
+        self._check_prefixes()
+        for one, element in shells:
+            self._fill(one, element)
+        self._message_facts()
+        workflows = [(one, self._workflow(one)) for one in by_kind.get("workflow", ())]
+        lower(self, [(one.clause, one.prefix, e) for one, e in shells if isinstance(e, Service)],
+              [(one.clause, one.prefix, e) for one, e in workflows])  # fmt: skip
+        for one in by_kind.get("flow", ()):
+            self._flow(one)
+        for one in by_kind.get("monitor", ()):
+            self._monitor(one)
+        _sort(system)
+
+    def _flatten(self) -> Iterator[_Declared]:
+        def inside(clauses: Iterable[Clause], prefix: str, context: str) -> Iterator[_Declared]:
+            for clause in clauses:
+                if clause.kind in _DECLARATIONS:
+                    yield _Declared(clause, prefix, context)
+                if clause.kind == "context":
+                    yield from inside(clause.body or (), prefix, clause.name.text)
+
+        for part in self.parts:
+            yield from inside(part.document.declarations, part.prefix, "")
+
+    def _check_duplicates(self, declared: list[_Declared]) -> None:
+        seen: dict[tuple[str, str], Span] = {}
+        for clause, prefix, _ in declared:
+            if clause.kind in {"message", "messages"}:
+                keys = [(f"message{_version(clause)}", name) for name in clause.every(Name)]
+            elif clause.kind == "context":
+                continue  # a context may be opened several times
+            else:
+                keys = [(_SPACE_OF.get(clause.kind, clause.kind), clause.name)]
+            for space, name in keys:
+                full = "" if clause.kind == "system" else _prefixed(prefix, name.text)
+                before = seen.setdefault((space, full), name.span)
+                if before is not name.span:
+                    what = _WORDS.get(clause.kind, clause.kind.removesuffix("s"))
+                    message = f"{what} `{full}{_version(clause)}` is declared twice" if full else "a second `system` is declared"
+                    self.report("REF002", name.span, message, "rename one of them, or remove it", before)
+
+    def _check_prefixes(self) -> None:
+        for part in self.parts:
+            prefix = part.prefix
+            if prefix and (prefix in self.system.services or prefix in self.system.stores):
+                element = self.system.services.get(prefix) or self.system.stores[prefix]
+                message = f"the prefix `{prefix}` of an include is also the name of a service or store"
+                self.report("REF002", element.place, message, "give the include another prefix")
+
+    # -------------------------------------------------------------------------------------------- declarations
+
+    def _shell(self, one: _Declared, type_: type[E_], space: dict[str, E_]) -> E_:
+        clause = one.clause
+        name = _prefixed(one.prefix, clause.name.text)
+        element = type_(name=name, place=clause.name.span, span=clause.span, title=clause.title, context=one.context)
+        if name in space:
+            return element  # the second of a duplicate is read, for its own errors, and not used
+        space[name] = element
+        return element
+
+    def _fill(self, one: _Declared, element: Element) -> None:
+        clause = one.clause
+        self.prefix = one.prefix
+        element.facts = facts.read(clause.children(), self, what=f"{_WORDS.get(clause.kind, clause.kind)} `{element.name}`")
+        if isinstance(element, Broker):
+            element.uses = self._uses(clause)
+        elif isinstance(element, Channel):
+            ref = clause.first(Ref)
+            element.broker = self.broker(ref) if ref else None
+        elif isinstance(element, Type):
+            element.fields = self._fields(clause)
+        elif isinstance(element, Service):
+            word = clause.first(Word)
+            element.external = word is not None
+            element.uses = self._uses(clause)
+            for defaults in clause.children("call_defaults"):
+                element.calls = facts.read(defaults.children(), self, what=f"`calls` of service `{element.name}`")
+            element.publishes = tuple(self.event(r) for c in clause.children("publishes") for r in c.every(Ref))
+            element.consumes = tuple(self.event(r) for c in clause.children("consumes") for r in c.every(Ref))
+
+    def _uses(self, clause: Clause) -> tuple[Use, ...]:
+        return tuple(Use(self._infrastructure(ref), ref.span) for c in clause.children("uses") for ref in c.every(Ref))
+
+    def _context(self, one: _Declared) -> None:
+        clause = one.clause
+        name = clause.name.text
+        self.prefix = one.prefix
+        read = facts.read(clause.children(), self, what=f"context `{name}`")
+        known = self.system.contexts.get(name)
+        if known is None:
+            self.system.contexts[name] = Context(
+                name=name, place=clause.name.span, span=clause.span, title=clause.title, facts=read
+            )
+        else:
+            known.facts = {**read, **known.facts}
+
+    def _messages(self, declared: list[_Declared]) -> None:
+        self.declared_messages: list[tuple[_Declared, Message, Version]] = []
+        taken: set[tuple[str, str]] = set()
+        for one in declared:
+            clause = one.clause
+            words = [word.text for word in clause.every(Word)]
+            visibility = words[0] if words[0] in {"public", "private", "external"} else "internal"
+            kind = words[0 if visibility == "internal" else 1]
+            number = _version(clause)[1:]
+            for declared_name in clause.every(Name):
+                name = _prefixed(one.prefix, declared_name.text)
+                version = Version(
+                    name=name, place=declared_name.span, span=clause.span, title=clause.title, number=number, context=one.context
+                )
+                message = self.system.messages.get(name)
+                if message is None:
+                    message = Message(
+                        name=name,
+                        place=declared_name.span,
+                        span=clause.span,
+                        kind=cast("Literal['event', 'command', 'query']", kind),
+                        visibility=cast("Literal['public', 'private', 'external', 'internal']", visibility),
+                        context=one.context,
+                    )
+                    self.system.messages[name] = message
+                elif message.kind != kind:
+                    text = f"`{name}` is declared as {message.kind} and as {kind}"
+                    self.report("REF002", declared_name.span, text, "give one of them another name", message.place)
+                    continue
+                if (name, number) in taken:
+                    continue
+                taken.add((name, number))
+                message.versions = tuple(sorted((*message.versions, version), key=lambda v: version_key(v.number)))
+                if message.versions[-1] is version:
+                    message.visibility = cast("Literal['public', 'private', 'external', 'internal']", visibility)
+                self.declared_messages.append((one, message, version))
+
+    def _message_facts(self) -> None:
+        for one, _, version in self.declared_messages:
+            clause = one.clause
+            self.prefix = one.prefix
+            at = f" @{version.number}" if version.number else ""
+            version.facts = facts.read(clause.children(), self, what=f"`{version.name}`{at}")
+            version.fields = self._fields(clause)
+            via = clause.child("via")
+            ref = via.first(Ref) if via else None
+            version.channel = self.channel(ref) if ref else None
+        for message in self.system.messages.values():
+            newest = message.versions[-1]
+            message.facts = newest.facts
+            message.place, message.span, message.title = newest.place, newest.span, newest.title
+
+    def _fields(self, clause: Clause) -> tuple[Field, ...]:
+        found: dict[str, Field] = {}
+        for line in clause.children("field"):
+            name = line.name
+            kind = next(value for value in line.values if isinstance(value, Clause) and value.kind.startswith("field_"))
+            literal = line.child("literal")
+            default = None
+            if literal is not None:
+                value = literal.values[0]
+                default = value.text
+            marks = {word.text for word in kind.every(Word)}
+            if kind.kind == "field_enum":
+                field = Field(
+                    name.text, "enum", False, "?" in marks, default, tuple(n.text for n in kind.every(Name)), name.span
+                )
+            else:
+                ref = kind.first(Ref)
+                assert ref is not None
+                self._check_type(ref)
+                field = Field(name.text, ref.text, "[]" in marks, "?" in marks, default, (), name.span)
+            if name.text in found:
+                message = f"field `{name.text}` is declared twice"
+                self.report("REF002", name.span, message, "remove one of them", found[name.text].span)
+            else:
+                found[name.text] = field
+        return tuple(found.values())
+
+    def _check_type(self, ref: Ref) -> None:
+        """Only a capitalised name refers to a declared type; scalar names are the author's own."""
+        name = ref.text
+        if name in self.system.types or name.casefold() in BASIC_TYPES or not name[:1].isupper():
+            return
+        if _prefixed(self.prefix, name) in self.system.types:
+            return
+        self._missing("type", ref, name, self.system.types)
+
+    def _workflow(self, one: _Declared) -> Workflow:
+        clause = one.clause
+        self.prefix = one.prefix
+        ref = clause.first(Ref)
+        assert ref is not None
+        workflow = Workflow(
+            name=_prefixed(one.prefix, clause.name.text),
+            place=clause.name.span,
+            span=clause.span,
+            title=clause.title,
+            context=one.context,
+            service=self.service(ref),
+        )
+        workflow.facts = facts.read(clause.children(), self, what=f"workflow `{workflow.name}`")
+        self.system.workflows.setdefault(workflow.name, workflow)
+        return workflow
+
+    def _flow(self, one: _Declared) -> None:
+        clause = one.clause
+        self.prefix = one.prefix
+        name = _prefixed(one.prefix, clause.name.text)
+        flow = Flow(name=name, place=clause.name.span, span=clause.span, title=clause.title, context=one.context)
+        flow.facts = facts.read(clause.children(), self, what=f"flow `{name}`")
+        self._check_objective(flow)
+        starts = list(clause.children("starts_with"))
+        self._check_once(clause, "starts_with", "succeeds_with", "fails_with", what=f"flow `{name}`")
+        if starts:
+            source = starts[0].child("starts_from")
+            from_ref = source.first(Ref) if source else None
+            flow.source = self.service(from_ref) if from_ref else None
+            flow.starts = tuple(self._target(ref) for ref in starts[0].every(Ref))
+        flow.success = self._goal(clause.child("succeeds_with"))
+        flow.failure = self._goal(clause.child("fails_with"))
+        orders = []
+        for order in clause.children("order"):
+            first, then = order.every(Ref)
+            orders.append(Order(self.message(first), self.message(then), order.span))
+        flow.orders = tuple(orders)
+        self.system.flows.setdefault(name, flow)
+
+    def _check_objective(self, flow: Flow) -> None:
+        objective = flow.fact("availability")
+        if objective.declared and objective.value == 1:
+            assert objective.span is not None
+            message = f"flow `{flow.name}` promises to be available 100% of the time"
+            self.report("REF003", objective.span, message, "promise what can be kept, such as `99.9%`")
+
+    def _check_once(self, clause: Clause, *kinds: str, what: str) -> None:
+        for kind in kinds:
+            found = list(clause.children(kind))
+            for again in found[1:]:
+                words = kind.replace("_", " ")
+                self.report("REF002", again.span, f"{what} says `{words}` twice", "join them with `or` or `and`", found[0].span)
+
+    def _goal(self, clause: Clause | None) -> Goal | None:
+        if clause is None:
+            return None
+        inner = next(value for value in clause.values if isinstance(value, Clause))
+        mode: Literal["any", "all"] = "all" if inner.kind == "all_of" else "any"
+        return Goal(mode, tuple(self._target(ref) for ref in inner.every(Ref)), clause.span)
+
+    def _target(self, ref: Ref) -> MessageUse | Workflow:
+        workflow = self.system.workflows.get(_prefixed(self.prefix, ref.text)) or self.system.workflows.get(ref.text)
+        if workflow is not None and ref.text not in self.system.messages:
+            return workflow
+        return self.message(ref, also=self.system.workflows)
+
+    def _monitor(self, one: _Declared) -> None:
+        clause = one.clause
+        self.prefix = one.prefix
+        name = _prefixed(one.prefix, clause.name.text)
+        monitor = Monitor(name=name, place=clause.name.span, span=clause.span, title=clause.title, context=one.context)
+        monitor.facts = facts.read(clause.children(), self, what=f"monitor `{name}`")
+        monitor.uses = self._uses(clause)
+        watches: list[Flow | Service | Channel | Workflow] = []
+        system = self.system
+        for line in clause.children("watches"):
+            for ref in line.every(Ref):
+                found = self._find(ref, system.flows, system.services, system.workflows, system.channels)
+                if found is None:
+                    spaces = {**system.flows, **system.services, **system.workflows, **system.channels}
+                    found = self._missing("flow, service, workflow or channel", ref, ref.text, spaces)
+                if isinstance(found, Flow | Service | Channel | Workflow):
+                    watches.append(found)
+        monitor.watches = tuple(watches)
+        system.monitors.setdefault(name, monitor)
+
+    # -------------------------------------------------------------------------------------------- references
+
+    def _find(self, ref: Ref, *spaces: object) -> Element | None:
+        for name in (_prefixed(self.prefix, ref.text), ref.text):
+            for space in cast("tuple[dict[str, Element], ...]", spaces):
+                if name in space:
+                    return space[name]
+        return None
+
+    def _missing(self, what: str, ref: Ref, name: str, space: object, span: Span | None = None) -> Element | None:
+        """Report a name that means nothing; the near miss, if there is one."""
+        candidates = cast("dict[str, Element]", space)
+        span = span or ref.span
+        meant = closest(name, sorted(candidates))
+        if meant is None:
+            self.report("REF001", span, f"there is no {what} `{name}`", f"declare it, or correct the name")
+            return None
+        shown = meant if _is_plain(meant) else f'"{meant}"'
+        fix = Fix(f"rename `{name}` to `{meant}`", (Edit(span, shown),), safe=True)
+        self.report(
+            "REF001", span, f"there is no {what} `{name}`", f"did you mean `{meant}`?", candidates[meant].place, fix
+        )
+        return candidates[meant]
+
+    def _phantom(self, type_: type[E_], ref: Ref, name: str, **more: object) -> E_:
+        key = (type_.__name__, name)
+        if key not in self.phantoms:
+            self.phantoms[key] = type_(name=name, place=ref.span, span=ref.span, phantom=True, **more)
+        return cast("E_", self.phantoms[key])
+
+    def _element(self, ref: Ref, what: str, type_: type[E_], space: dict[str, E_]) -> E_:
+        found = self._find(ref, space)
+        if found is None:
+            others = (self.system.brokers, self.system.channels, self.system.stores, self.system.services)
+            other = self._find(ref, *others)
+            if other is not None:
+                kind = type(other).__name__.lower()
+                self.report("REF002", ref.span, f"`{ref.text}` is a {kind}, not a {what}", f"name a {what}", other.place)
+                return self._phantom(type_, ref, ref.text)
+            found = self._missing(what, ref, ref.text, space)
+        return cast("E_", found) if found is not None else self._phantom(type_, ref, ref.text)
+
+    def broker(self, ref: Ref) -> Broker:
+        """The broker of that name."""
+        return self._element(ref, "broker", Broker, self.system.brokers)
+
+    def channel(self, ref: Ref) -> Channel:
+        """The channel of that name."""
+        return self._element(ref, "channel", Channel, self.system.channels)
+
+    def store(self, ref: Ref) -> Store:
+        """The store of that name."""
+        return self._element(ref, "store", Store, self.system.stores)
+
+    def service(self, ref: Ref) -> Service:
+        """The service of that name."""
+        return self._element(ref, "service", Service, self.system.services)
+
+    def _infrastructure(self, ref: Ref) -> Broker | Channel | Store | Service:
+        system = self.system
+        spaces = (system.stores, system.brokers, system.channels, system.services)
+        found = self._find(ref, *spaces)
+        if found is None:
+            everything = {**system.stores, **system.brokers, **system.channels, **system.services}
+            found = self._missing("store, broker, channel or service", ref, ref.text, everything)
+        if isinstance(found, Broker | Channel | Store | Service):
+            return found
+        return self._phantom(Service, ref, ref.text, external=True)
+
+    def entity(self, ref: Ref) -> EntityUse:
+        """The store and entity of a ``reads``, ``writes`` or ``on change of``."""
+        found = self._find(ref, self.system.stores)
+        if isinstance(found, Store):
+            return EntityUse(found, None, ref.span)
+        if len(ref.parts) > 1:
+            store_ref = Ref(ref.parts[:-1], ref.parts[0].span.to(ref.parts[-2].span))
+            return EntityUse(self.store(store_ref), ref.parts[-1].text, ref.span)
+        return EntityUse(self.store(ref), None, ref.span)
+
+    def message(self, ref: Ref, also: object = None) -> MessageUse:
+        """The message of that name, with the service before the dot."""
+        system = self.system
+        found = self._find(ref, system.messages)
+        if found is not None:
+            return self._use(cast("Message", found), ref, None)
+        if len(ref.parts) > 1:
+            owner = Ref(ref.parts[:-1], ref.parts[0].span.to(ref.parts[-2].span))
+            last = Ref(ref.parts[-1:], ref.parts[-1].span)
+            service = self._find(owner, system.services)
+            inner = self._find(last, system.messages)
+            if service is None and inner is None:
+                self.report("REF001", ref.span, f"there is no message `{ref.text}`", "declare it, or correct the name")
+                return self._use(self._phantom(Message, ref, ref.text, kind="command"), ref, None)
+            if service is None:
+                service = self.service(owner)
+            if inner is None:
+                inner = self._missing("message", last, last.text, system.messages)
+            if inner is None:
+                inner = self._phantom(Message, last, last.text, kind="command")
+            return self._use(cast("Message", inner), ref, cast("Service", service))
+        meant = self._missing("message or workflow" if also is not None else "message", ref, ref.text, system.messages)
+        message = cast("Message", meant) if meant is not None else self._phantom(Message, ref, ref.text, kind="event")
+        return self._use(message, ref, None)
+
+    def _use(self, message: Message, ref: Ref, service: Service | None) -> MessageUse:
+        pin = ref.version
+        if pin and not message.phantom:
+            low, dots, high = pin.partition("..")
+            if dots and high and version_key(high) < version_key(low):
+                self.report("REF003", ref.span, f"the version range `{pin}` is empty", f"write `@{high}..{low}`")
+            elif not any(in_range(version.number, pin) for version in message.versions):
+                declared = ", ".join(f"`@{v.number}`" if v.number else "an unversioned one" for v in message.versions)
+                text = f"`{message.name}` has no version `@{pin}`"
+                self.report("REF001", ref.span, text, f"declared is {declared}", message.place)
+        return MessageUse(message, ref.span, pin, service)
+
+    def _role(self, ref: Ref, kinds: tuple[str, ...], verb: str, instead: str) -> MessageUse:
+        use = self.message(ref)
+        if not use.message.phantom and use.message.kind not in kinds:
+            article = "an" if use.message.kind == "event" else "a"
+            text = f"`{use.message.name}` is {article} {use.message.kind}, which nobody `{verb}`"
+            self.report("REF002", ref.span, text, instead, use.message.place)
+        return use
+
+    def event(self, ref: Ref, verb: str = "emits") -> MessageUse:
+        """An event that is published or reacted to."""
+        instead = "an event is what has happened: `sends` or `calls` a command" if verb == "emits" else "`handles` takes a command"
+        return self._role(ref, ("event",), verb, instead)
+
+    def command(self, ref: Ref, verb: str) -> MessageUse:
+        """A command or query that is sent, called or handled."""
+        instead = "`emits` publishes an event" if verb != "handles" else "`on` reacts to an event"
+        return self._role(ref, ("command", "query"), verb, instead)
+
+    def failure_event(self, ref: Ref) -> MessageUse | None:
+        """The event of a ``fails X``; None when X is a quoted reason."""
+        if len(ref.parts) == 1 and ref.parts[0].quoted and ref.version is None and self._find(ref, self.system.messages) is None:
+            return None
+        return self.event(ref)
+
+
+_DECLARATIONS = frozenset(
+    "system context broker channel store message messages type_decl service workflow flow monitor".split()
+)
+
+
+def _order(clause: Clause) -> tuple[str, int]:
+    return clause.span.source.path, clause.span.start
+
+
+def _prefixed(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _is_plain(name: str) -> bool:
+    return name.replace("-", "_").replace(".", "_").isidentifier() and name.isascii()
+
+
+def _version(clause: Clause) -> str:
+    """``@2`` of a message declaration, or an empty string."""
+    for word in clause.every(Word):
+        if word.text[:1].isdigit():
+            return f"@{word.text}"
+    return ""
+
+
+def version_key(number: str) -> tuple[int, ...]:
+    """A version as a sort key: ``1.10`` comes after ``1.9``, an unversioned message before all."""
+    return tuple(int(part) for part in number.split(".")) if number else ()
+
+
+def in_range(number: str, pin: str) -> bool:
+    """Whether a version is the pinned one or lies in the pinned range (``1..2``, ``2..``), both ends included.
+
+    A shorter bound stands for all versions below it: ``1.2.0`` is in ``1`` and in ``1..2``.
+    """
+    low, dots, high = pin.partition("..")
+    key = version_key(number)
+    lowest = version_key(low)
+    if not dots:
+        return key[: len(lowest)] == lowest
+    if key[: len(lowest)] < lowest:
+        return False
+    highest = version_key(high)
+    return not high or key[: len(highest)] <= highest
+
+
+def _sort(system: System) -> None:
+    """Every space by name, so that nothing depends on the order of declarations."""
+    for space in (
+        system.contexts, system.services, system.messages, system.types, system.brokers, system.channels, system.stores,
+        system.workflows, system.flows, system.monitors,
+    ):  # fmt: skip
+        entries = sorted(cast("dict[str, Element]", space).items())
+        space.clear()
+        space.update(entries)  # type: ignore[arg-type]
+

@@ -1,0 +1,1 @@
+"""The grammar of the coord language, in the notation of Lark."""

@@ -1,0 +1,1 @@
+"""The rules of coordlint: one file each, found by walking this folder."""

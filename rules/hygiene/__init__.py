@@ -1,0 +1,1 @@
+"""Rules about hygiene of the design and its ignores."""

@@ -1,0 +1,1 @@
+"""Rules about conflicts between orchestration and choreography."""

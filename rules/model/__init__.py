@@ -1,0 +1,1 @@
+"""Rules about the integrity of the model."""

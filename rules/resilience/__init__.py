@@ -1,0 +1,1 @@
+"""Rules about resilience and quantity."""
