@@ -84,6 +84,15 @@ class _Check(click.Command):
         return rest
 
 
+_color = click.option(
+    "--color",
+    type=click.Choice(("auto", "always", "never")),
+    default="auto",
+    show_default=True,
+    help="Colours; auto heeds FORCE_COLOR, NO_COLOR and TERM.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="coordlint", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -114,7 +123,7 @@ def cli() -> None:
 @click.option("--statistics", is_flag=True, help="Count the findings of each rule instead of listing them.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 @click.option("--quiet", "-q", is_flag=True, help="Leave the summary out.")
-@click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True)
+@_color
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -171,7 +180,7 @@ def check(
 @cli.command()
 @click.argument("selectors", nargs=-1, metavar="[RULES]…")
 @click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
-@click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True)
+@_color
 def rules(selectors: tuple[str, ...], format: str, color: str) -> None:
     """List the rules, all of them or those that RULES (codes, beginnings of codes, names) name."""
     from coordlint.report.catalogue import render_json, render_table
@@ -190,7 +199,7 @@ def rules(selectors: tuple[str, ...], format: str, color: str) -> None:
 
 @cli.command()
 @click.argument("rule")
-@click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True)
+@_color
 def explain(rule: str, color: str) -> None:
     """Explain a rule, named by its code or its name: why it matters, a bad and a good design, the exemptions."""
     from coordlint.report.catalogue import render_page

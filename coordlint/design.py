@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from coordlint.source import Source, SourceError, read_source
 from coordlint.syntax import Clause, Document, Text
 
 if TYPE_CHECKING:
+    from coordlint.analysis.causality import Causality
+    from coordlint.analysis.flows import FlowView
+    from coordlint.graph import Index
     from coordlint.system import System
 
 
@@ -52,6 +56,29 @@ class Design:
     def strict(self) -> bool:
         """Whether what is unknown counts as absent (profiles strict and production)."""
         return self.profile != "default"
+
+    # -------------------------------------------------------------------------------------------- analyses, on demand
+
+    @cached_property
+    def index(self) -> Index:
+        """Who produces, consumes, calls, reads and writes what."""
+        from coordlint.graph import Index
+
+        return Index(self.system)
+
+    @cached_property
+    def causality(self) -> Causality:
+        """What can happen after what, and depending on which components."""
+        from coordlint.analysis.causality import Causality
+
+        return Causality(self.index)
+
+    @cached_property
+    def flows(self) -> tuple[FlowView, ...]:
+        """The declared flows, by name, seen through causality."""
+        from coordlint.analysis.flows import FlowView
+
+        return tuple(FlowView(self.causality, flow) for flow in self.system.flows.values())
 
 
 def load(
@@ -113,7 +140,9 @@ class _Reader:
         target = path.parent / text.text
         real = _real(target)
         if "\0" in text.text or Path(text.text).is_absolute() or not real.is_relative_to(_real(self.root)):
-            self._report(clause, f"`{text.text}` lies outside the project", "include files of the project by relative paths")
+            self._report(
+                clause, f"`{text.text}` lies outside the project", "include files of the project by relative paths"
+            )
             return
         if real in chain:
             names = " includes ".join(f"`{os.path.basename(one)}`" for one in (*chain[chain.index(real) :], real))
@@ -136,7 +165,9 @@ class _Reader:
     def _report(self, clause: Clause, message: str, help: str) -> None:
         text = clause.first(Text)
         assert text is not None
-        self.problems.append(Finding(code="SYN002", primary=Label(text.span), message=message, help=help, subject=message))
+        self.problems.append(
+            Finding(code="SYN002", primary=Label(text.span), message=message, help=help, subject=message)
+        )
 
 
 def _real(path: Path) -> Path:

@@ -50,7 +50,9 @@ def expected_words(expected: Iterable[str], words_of: Mapping[str, tuple[str, ..
     signs = [_SIGNS[name] for name in _SIGNS if name in names]
     if len(keywords) > _FEW:
         where = f"a line of the `{inside}` body" if inside else "a declaration such as `service` or `event`"
-        return _listed([*(words for words in literals if words == LITERALS["FIELD"]), where, *(s for s in signs if s == "`}`")])
+        return _listed(
+            [*(words for words in literals if words == LITERALS["FIELD"]), where, *(s for s in signs if s == "`}`")]
+        )
     return _listed([*literals, *(f"`{word}`" for word in keywords), *signs]) or "the end of the file"
 
 
@@ -66,7 +68,10 @@ def unexpected(
     """The message and the remedy for a token that may not stand where it stands."""
     shown = found if len(found) <= 40 else found[:37] + "…"
     if kind == "UNKNOWN" and found.startswith('"'):
-        return f"the text {shown} has no closing quote on its line", 'end it with `"`, or write a longer one between `"""`'
+        return (
+            f"the text {shown} has no closing quote on its line",
+            'end it with `"`, or write a longer one between `"""`',
+        )
     if found == "}" and not inside and "_RB" not in expected and "$END" in expected:
         return "unmatched `}`", "remove it, or open the body that it closes"
     words = expected_words(expected, words_of, inside)

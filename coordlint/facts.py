@@ -131,9 +131,13 @@ def _quantity(clause: Clause, names: Names) -> Fact:
     if clause.kind in _COUNTS or clause.kind == "retries":
         value = int(value)
     if value == 0 and clause.kind != "retries":
-        names.report("REF003", clause.span, f"`{word} {number.text}` cannot be", "give a value above zero, or leave it out")
+        names.report(
+            "REF003", clause.span, f"`{word} {number.text}` cannot be", "give a value above zero, or leave it out"
+        )
     if clause.kind == "availability" and value > 1:
-        names.report("REF003", clause.span, f"`{word} {number.text}` is above 100%", "give a percentage such as `99.9%`")
+        names.report(
+            "REF003", clause.span, f"`{word} {number.text}` is above 100%", "give a percentage such as `99.9%`"
+        )
     return Fact("declared", value, clause.span)
 
 
@@ -188,7 +192,12 @@ def _backoff(clause: Clause, names: Names) -> _Reading:
     if cap is not None and cap < base.value:
         names.report("REF003", clause.span, f"backoff begins at {base.text} and is capped below that", "raise the cap")
     if factor < 1:
-        names.report("REF003", clause.span, f"a backoff factor of {factor:g} makes each wait shorter", "give a factor of 1 or more")
+        names.report(
+            "REF003",
+            clause.span,
+            f"a backoff factor of {factor:g} makes each wait shorter",
+            "give a factor of 1 or more",
+        )
     return _Reading("backoff", Fact("declared", Backoff(base.value, factor, cap, jitter), clause.span))
 
 

@@ -255,12 +255,12 @@ class _Body:
             self.undo = on_failure
         self.exits = []
         on_timeout = self._block(clause, "on_timeout", "timeout")
-        after_timeout = self.exits
         if on_timeout is not None:
             self.connect(_Exit(self.process.start, "timeout"), on_timeout)
+        for exit in self.exits:
+            self.connect(exit, self._failed())
         self.exits = start
         self._statements(clause.children())
-        self.exits = [*self.exits, *after_timeout]
         self.finish(span)
         self._resolve_jumps()
 
@@ -275,7 +275,13 @@ class _Body:
     ) -> int:
         """A new action behind all open ends; it becomes the only open end."""
         action = Action(
-            id=len(self.actions), kind=kind, process=self.process, span=span, region=self.region, step=self.step, uses=uses
+            id=len(self.actions),
+            kind=kind,
+            process=self.process,
+            span=span,
+            region=self.region,
+            step=self.step,
+            uses=uses,
         )
         if facts:
             action.facts = facts
@@ -612,6 +618,10 @@ class _Body:
             self.exits = [entry]
             self.undo = undo
             self._statements(statements)
+            if len(self.exits) > 1 and self.actions[entry.source].kind == "fork":
+                # A join waits for each of its predecessors, so a branch has to arrive by one edge.
+                merge = self.add("choice", self.actions[self.exits[0].source].span)
+                self.actions[merge].mode = "merge"
             if self.exits:
                 exits += self.exits
                 undos.append(self.undo)

@@ -95,7 +95,9 @@ class _Resolver:
         """Add a finding; ``other`` is a second place that has to do with it."""
         related = (Label(other, "said here first"),) if other is not None else ()
         self.problems.append(
-            Finding(code=code, primary=Label(span), message=message, help=help, related=related, fix=fix, subject=message)
+            Finding(
+                code=code, primary=Label(span), message=message, help=help, related=related, fix=fix, subject=message
+            )
         )
 
     # -------------------------------------------------------------------------------------------- the run
@@ -161,7 +163,11 @@ class _Resolver:
                 before = seen.setdefault((space, full), name.span)
                 if before is not name.span:
                     what = _WORDS.get(clause.kind, clause.kind.removesuffix("s"))
-                    message = f"{what} `{full}{_version(clause)}` is declared twice" if full else "a second `system` is declared"
+                    message = (
+                        f"{what} `{full}{_version(clause)}` is declared twice"
+                        if full
+                        else "a second `system` is declared"
+                    )
                     self.report("REF002", name.span, message, "rename one of them, or remove it", before)
 
     def _check_prefixes(self) -> None:
@@ -186,7 +192,9 @@ class _Resolver:
     def _fill(self, one: _Declared, element: Element) -> None:
         clause = one.clause
         self.prefix = one.prefix
-        element.facts = facts.read(clause.children(), self, what=f"{_WORDS.get(clause.kind, clause.kind)} `{element.name}`")
+        element.facts = facts.read(
+            clause.children(), self, what=f"{_WORDS.get(clause.kind, clause.kind)} `{element.name}`"
+        )
         if isinstance(element, Broker):
             element.uses = self._uses(clause)
         elif isinstance(element, Channel):
@@ -231,7 +239,12 @@ class _Resolver:
             for declared_name in clause.every(Name):
                 name = _prefixed(one.prefix, declared_name.text)
                 version = Version(
-                    name=name, place=declared_name.span, span=clause.span, title=clause.title, number=number, context=one.context
+                    name=name,
+                    place=declared_name.span,
+                    span=clause.span,
+                    title=clause.title,
+                    number=number,
+                    context=one.context,
                 )
                 message = self.system.messages.get(name)
                 if message is None:
@@ -359,7 +372,9 @@ class _Resolver:
             found = list(clause.children(kind))
             for again in found[1:]:
                 words = kind.replace("_", " ")
-                self.report("REF002", again.span, f"{what} says `{words}` twice", "join them with `or` or `and`", found[0].span)
+                self.report(
+                    "REF002", again.span, f"{what} says `{words}` twice", "join them with `or` or `and`", found[0].span
+                )
 
     def _goal(self, clause: Clause | None) -> Goal | None:
         if clause is None:
@@ -431,7 +446,9 @@ class _Resolver:
             other = self._find(ref, *others)
             if other is not None:
                 kind = type(other).__name__.lower()
-                self.report("REF002", ref.span, f"`{ref.text}` is a {kind}, not a {what}", f"name a {what}", other.place)
+                self.report(
+                    "REF002", ref.span, f"`{ref.text}` is a {kind}, not a {what}", f"name a {what}", other.place
+                )
                 return self._phantom(type_, ref, ref.text)
             found = self._missing(what, ref, ref.text, space)
         return cast("E_", found) if found is not None else self._phantom(type_, ref, ref.text)
@@ -520,7 +537,11 @@ class _Resolver:
 
     def event(self, ref: Ref, verb: str = "emits") -> MessageUse:
         """An event that is published or reacted to."""
-        instead = "an event is what has happened: `sends` or `calls` a command" if verb == "emits" else "`handles` takes a command"
+        instead = (
+            "an event is what has happened: `sends` or `calls` a command"
+            if verb == "emits"
+            else "`handles` takes a command"
+        )
         return self._role(ref, ("event",), verb, instead)
 
     def command(self, ref: Ref, verb: str) -> MessageUse:
@@ -530,7 +551,12 @@ class _Resolver:
 
     def failure_event(self, ref: Ref) -> MessageUse | None:
         """The event of a ``fails X``; None when X is a quoted reason."""
-        if len(ref.parts) == 1 and ref.parts[0].quoted and ref.version is None and self._find(ref, self.system.messages) is None:
+        if (
+            len(ref.parts) == 1
+            and ref.parts[0].quoted
+            and ref.version is None
+            and self._find(ref, self.system.messages) is None
+        ):
             return None
         return self.event(ref)
 
@@ -590,4 +616,3 @@ def _sort(system: System) -> None:
         entries = sorted(cast("dict[str, Element]", space).items())
         space.clear()
         space.update(entries)  # type: ignore[arg-type]
-

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Check: TypeAlias = Callable[[Design], Iterable[Finding]]
 
 EVIDENCE = {
-    "S": "structural: follows from references alone",
-    "D": "declared: speaks only about facts the author wrote",
-    "Q": "quantitative: arithmetic over declared facts",
-    "A": "absence: something recommended is not declared",
-    "O": "opinion: a threshold or a heuristic",
+    "S": "structural, follows from references alone",
+    "D": "declared, speaks only about facts the author wrote",
+    "Q": "quantitative, arithmetic over declared facts",
+    "A": "absence, something recommended is not declared",
+    "O": "opinion, a threshold or a heuristic",
 }
 """What a rule's claim rests on, by the letters of its `evidence`."""
 
@@ -62,6 +62,14 @@ class Rule:
     def summary(self) -> str:
         """The first line of the documentation."""
         return self.doc.summary
+
+    def option(self, design: Design, name: str) -> Any:
+        """The value of an option in a design's configuration, or its default; in a check: `check.option(design, "limit")`.
+
+        Raises:
+            KeyError: the rule has no such option.
+        """
+        return design.options.get(self.code, {}).get(name, self.options[name])
 
 
 class Entry(NamedTuple):
@@ -140,7 +148,7 @@ def rule(
         name: readable name in lower case with hyphens.
         levels: severity triple for default/strict/production, such as `W/W/E`.
         evidence: letters of `EVIDENCE`.
-        options: option names with their defaults, read in the check with `design.option(code, name)`.
+        options: option names with their defaults; see `Rule.option()`.
 
     Raises:
         ValueError: an argument is not of this form.

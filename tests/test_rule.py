@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from coordlint import design
 from coordlint.rule import Doc, Example, UnknownRuleError, document, find, index, load, rule, rules
+from coordlint.source import Source
 
 TEXT = """A summary of the rule.
 
@@ -74,6 +76,21 @@ def test_the_decorator_makes_a_rule_of_a_check():
     assert check.summary == __doc__.splitlines()[0]
 
 
+def test_options_come_from_the_design_or_their_default():
+    @rule("EVT999", "an-example", "W/W/E", evidence="O", options={"limit": 3})
+    def check(design):
+        yield check.option(design, "limit")
+
+    assert list(check.check(load_design({}))) == [3]
+    assert list(check.check(load_design({"EVT999": {"limit": 5}, "EVT998": {"limit": 7}}))) == [5]
+    with pytest.raises(KeyError):
+        check.option(load_design({}), "limits")
+
+
+def load_design(options):
+    return design.load("options.coord", options=options, stdin=Source("options.coord", ""))
+
+
 @pytest.mark.parametrize(
     ("code", "name", "levels", "evidence"),
     [
@@ -86,7 +103,7 @@ def test_the_decorator_makes_a_rule_of_a_check():
     ],
 )
 def test_a_wrong_declaration_is_refused(code, name, levels, evidence):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"EVT|`"):
         rule(code, name, levels, evidence=evidence)
 
 

@@ -122,7 +122,8 @@ def test_a_finding_reads_as_the_house_style_wants(case: Case, tmp_path: Path):
             first = text.split(" ")[0]
             assert not (first[:1].isupper() and first[1:].islower()), f"lower case: {text}"
         assert finding.message
-        assert finding.help, "a finding says what to do"
+        # A syntax error says what was expected; more help would repeat it.
+        assert finding.help or finding.code == "SYN001", "a finding says what to do"
 
 
 def run(example: Example, folder: Path) -> Result:

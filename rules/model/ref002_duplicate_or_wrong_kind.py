@@ -12,7 +12,7 @@ the two declarations is meant.
 command ShipOrder
 
 service Orders { emits ShipOrder } # REF002
-service Shipping { handles ShipOrder }
+service Shipping { handles ShipOrder { acts "hands the parcel over" } }
 ```
 
 ## Good
@@ -21,7 +21,7 @@ service Shipping { handles ShipOrder }
 command ShipOrder
 
 service Orders { sends Shipping.ShipOrder }
-service Shipping { handles ShipOrder }
+service Shipping { handles ShipOrder { acts "hands the parcel over" } }
 ```
 
 ## References
