@@ -12,7 +12,7 @@ from coordlint.finding import Finding, Label
 from coordlint.parse import parse
 from coordlint.resolve import Part, resolve
 from coordlint.source import Source, SourceError, read_source
-from coordlint.syntax import Clause, Document, Text
+from coordlint.syntax import Clause, Document, Name, Text
 
 if TYPE_CHECKING:
     from coordlint.analysis.causality import Causality
@@ -135,8 +135,8 @@ class _Reader:
     def _include(self, clause: Clause, path: Path, prefix: str, chain: tuple[Path, ...]) -> None:
         text = clause.first(Text)
         assert text is not None
-        name = clause.values[-1]
-        inner = ".".join(part for part in (prefix, name.text if name is not text else "") if part)
+        name = clause.first(Name)
+        inner = ".".join(part for part in (prefix, name.text if name else "") if part)
         target = path.parent / text.text
         real = _real(target)
         if "\0" in text.text or Path(text.text).is_absolute() or not real.is_relative_to(_real(self.root)):

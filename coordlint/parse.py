@@ -158,7 +158,7 @@ class _Builder:
     """Lark's callbacks: any rule becomes a clause, the handful below becomes something smaller."""
 
     def __init__(self) -> None:
-        self.source: Source | None = None
+        self.source = Source("", "")
 
     def __getattr__(self, rule: str) -> Callable[[list[Any]], Any]:
         if rule[0] == "_" or rule.isupper():
@@ -268,9 +268,9 @@ def _value(source: Source, token: Token) -> Value:
     if kind == "BLOCK_STRING":
         return Text(text[3:-3].strip(), span)
     if kind in {"DURATION", "SIZE"}:
-        number = _NUMBER.match(text)
-        assert number
-        return Quantity(kind.lower(), float(number.group()) * _SCALE[text[number.end() :]], span)
+        digits = _NUMBER.match(text)
+        assert digits
+        return Quantity(kind.lower(), float(digits.group()) * _SCALE[text[digits.end() :]], span)
     if kind == "RATE":
         number, _, unit = text.partition("/")
         return Quantity("rate", float(number) / _SCALE[unit], span)
@@ -301,7 +301,7 @@ def _unescape(text: str) -> str:
 class _Failure(NamedTuple):
     """Where a run over a chunk stopped: the token's index, what was acceptable, and the open braces."""
 
-    index: int
+    at: int
     expected: frozenset[str]
     opened: tuple[int, ...]
 
@@ -351,7 +351,8 @@ class _Parser:
 
     @staticmethod
     def _choices(parser: InteractiveParser) -> dict[str, Any]:
-        return parser.choices()
+        choices: dict[str, Any] = parser.choices()
+        return choices
 
     def _feed(
         self, parser: InteractiveParser, start: int, stop: int, dropped: frozenset[int], *, one: bool
@@ -434,16 +435,16 @@ class _Parser:
             self._report_failure(failure, start, stop)
             if not failure.expected:
                 return [], stop
-            if failure.index >= stop:
+            if failure.at >= stop:
                 return self._close(start, stop, dropped, failure), stop
-            if failure.index <= reached:
+            if failure.at <= reached:
                 return [], stop
-            reached = failure.index
+            reached = failure.at
             better = None
-            for candidate in self._candidates(failure.index, start, stop):
+            for candidate in self._candidates(failure.at, start, stop):
                 attempts -= 1
                 _, again = self._feed(self._fresh(), start, stop, dropped | candidate, one=False)
-                if again is None or again.index > failure.index:
+                if again is None or again.at > failure.at:
                     better = candidate
                     break
             if better is None:
@@ -532,15 +533,15 @@ class _Parser:
     def _report_failure(self, failure: _Failure, start: int, stop: int) -> None:
         tokens = self.tokens
         if not failure.expected:
-            token = tokens[failure.index]
+            token = tokens[failure.at]
             self._report(token.start, token.end, f"braces nest deeper than {MAX_DEPTH} levels")
             return
         inside = self._opener(failure.opened[-1], start) if failure.opened else None
-        if failure.index >= stop:
+        if failure.at >= stop:
             self._report_open_end(failure, stop, inside)
             return
-        token = tokens[failure.index]
-        previous = tokens[failure.index - 1].text if failure.index > start else None
+        token = tokens[failure.at]
+        previous = tokens[failure.at - 1].text if failure.at > start else None
         message, help = errors.unexpected(
             found=token.text,
             kind=token.raw,

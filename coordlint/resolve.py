@@ -7,7 +7,7 @@ A reference that cannot be resolved keeps the model whole: the near miss is take
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from coordlint import facts
 from coordlint.finding import Finding, Fix, Label
@@ -292,8 +292,7 @@ class _Resolver:
             literal = line.child("literal")
             default = None
             if literal is not None:
-                value = literal.values[0]
-                default = value.text
+                default = literal.span.text
             marks = {word.text for word in kind.every(Word)}
             if kind.kind == "field_enum":
                 field = Field(
@@ -424,7 +423,7 @@ class _Resolver:
         span = span or ref.span
         meant = closest(name, sorted(candidates))
         if meant is None:
-            self.report("REF001", span, f"there is no {what} `{name}`", f"declare it, or correct the name")
+            self.report("REF001", span, f"there is no {what} `{name}`", "declare it, or correct the name")
             return None
         shown = meant if _is_plain(meant) else f'"{meant}"'
         fix = Fix(f"rename `{name}` to `{meant}`", (Edit(span, shown),), safe=True)
@@ -433,7 +432,7 @@ class _Resolver:
         )
         return candidates[meant]
 
-    def _phantom(self, type_: type[E_], ref: Ref, name: str, **more: object) -> E_:
+    def _phantom(self, type_: type[E_], ref: Ref, name: str, **more: Any) -> E_:
         key = (type_.__name__, name)
         if key not in self.phantoms:
             self.phantoms[key] = type_(name=name, place=ref.span, span=ref.span, phantom=True, **more)

@@ -362,7 +362,7 @@ class Causality:
 
     def describe(self, path: Iterable[int]) -> str:
         """A path in words: the messages on it, ``OrderPlaced -> PaymentTaken``; consecutive repeats left out."""
-        names = []
+        names: list[str] = []
         base = len(self.system.actions)
         messages = list(self.system.messages.values())
         for node in path:
