@@ -11,6 +11,7 @@ from coordlint.rule import Rule, UnknownRuleError, index, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from coordlint.design import Design
     from coordlint.rule import Entry
@@ -145,12 +146,24 @@ def select_rules(
     return Selection(tuple(chosen), profile, decided, off, deselected)
 
 
-def check(design: Design, selection: Selection | None = None) -> Result:
-    """Run rules over a design.
+def check(
+    design: Design,
+    selection: Selection | None = None,
+    *,
+    today: date | None = None,
+    ignores: bool = True,
+    require_reason: bool = True,
+    base: str = "",
+) -> Result:
+    """Run rules over a design, and heed the ignore comments in its files.
 
     Args:
         design: the design, loaded under the selection's profile.
         selection: the rules; those of the design's profile if left out.
+        today: the day that the end of an ignore is held against; without it no ignore ends.
+        ignores: whether ignore comments are heeded.
+        require_reason: whether an ignore without a reason is a finding.
+        base: the folder that fingerprints name files from, so that they do not depend on where the program runs.
     """
     selection = selection or select_rules(profile=design.profile)
     findings: list[Finding] = []
@@ -166,8 +179,11 @@ def check(design: Design, selection: Selection | None = None) -> Result:
                     findings.append(stamped)
         except Exception as error:  # a rule that fails must not hide what the others say
             crashes.append(Crash(rule, error))
+    if ignores:
+        findings = _heed(design, findings, hidden, selection, today, require_reason=require_reason)
+    hidden = [one._replace(finding=finding) for one, finding in zip(hidden, _marked(hidden, base), strict=True)]
     return Result(
-        _identified(findings),
+        _identified(findings, base),
         tuple(rule for rule, _ in selection.rules),
         tuple(design.sources),
         selection.profile,
@@ -191,7 +207,7 @@ def merge(results: Sequence[Result]) -> Result:
     sources = {source.path: source for result in results for source in result.sources}
     return replace(
         results[0],
-        findings=_identified(finding for result in results for finding in result.findings),
+        findings=tuple(_sorted(finding for result in results for finding in result.findings)),
         sources=tuple(sources.values()),
         hidden=tuple(hidden for result in results for hidden in result.hidden),
         crashes=tuple({crash.rule.code: crash for result in results for crash in result.crashes}.values()),
@@ -201,16 +217,54 @@ def merge(results: Sequence[Result]) -> Result:
 _EXACT = 1000
 
 
-def _identified(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def _heed(
+    design: Design,
+    findings: list[Finding],
+    hidden: list[Hidden],
+    selection: Selection,
+    today: date | None,
+    *,
+    require_reason: bool,
+) -> list[Finding]:
+    """What the ignore comments leave of the findings, and what there is to say about the comments (HYG953)."""
+    from coordlint import ignores
+
+    documents = [document for document in design.documents if ignores.any_in(document)]
+    if not documents:
+        return findings
+    codes = {word.casefold(): entry.code for entry in index() for word in (entry.code, entry.name)}
+    judge = next(((rule, profile) for rule, profile in selection.rules if rule.code == ignores.CODE), None)
+    applied = ignores.apply(
+        findings, documents, codes, {rule.code for rule, _ in selection.rules}, today, require_reason=require_reason
+    )
+    kept = list(applied.kept)
+    hidden += [Hidden(finding, "ignored", reason) for finding, reason in applied.ignored]
+    if judge is not None:
+        rule, profile = judge
+        for problem in applied.problems:
+            kept.append(replace(problem, code=rule.code, severity=selection.severity(rule, problem, profile)))
+    return [finding for finding in kept if finding.severity is not None]
+
+
+def _identified(findings: Iterable[Finding], base: str = "") -> tuple[Finding, ...]:
     """The findings sorted, each once, with fingerprints."""
-    unique = {_place(finding): finding for finding in findings}
     seen: Counter[str] = Counter()
     identified = []
-    for _, finding in sorted(unique.items(), key=lambda item: item[0]):
-        equal = fingerprint(finding, 0)
-        identified.append(replace(finding, fingerprint=fingerprint(finding, seen[equal])))
+    for finding in _sorted(findings):
+        equal = fingerprint(finding, 0, base)
+        identified.append(replace(finding, fingerprint=fingerprint(finding, seen[equal], base)))
         seen[equal] += 1
     return tuple(identified)
+
+
+def _marked(hidden: Iterable[Hidden], base: str) -> list[Finding]:
+    """The hidden findings with fingerprints, in their order."""
+    return [replace(one.finding, fingerprint=fingerprint(one.finding, 0, base)) for one in hidden]
+
+
+def _sorted(findings: Iterable[Finding]) -> list[Finding]:
+    unique = {_place(finding): finding for finding in findings}
+    return [finding for _, finding in sorted(unique.items(), key=lambda item: item[0])]
 
 
 def _place(finding: Finding) -> tuple[str, int, str, str, int]:

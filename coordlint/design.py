@@ -88,6 +88,7 @@ def load(
     stdin: Source | None = None,
     options: Mapping[str, Mapping[str, object]] | None = None,
     root: str | None = None,
+    overlay: Mapping[str, Source] | None = None,
 ) -> Design:
     """Read a root file and everything it includes, and resolve the design.
 
@@ -97,12 +98,13 @@ def load(
         stdin: the root's text when it does not come from the file.
         options: rule options by code.
         root: the project root that includes may not leave; the root file's folder if left out.
+        overlay: texts to read instead of files, by real path, such as those of unsaved edits.
 
     Raises:
         SourceError: the root file cannot be read. Everything else wrong becomes a finding.
     """
-    source = stdin if stdin is not None else read_source(path)
-    reader = _Reader(Path(root) if root is not None else Path(path).parent)
+    reader = _Reader(Path(root) if root is not None else Path(path).parent, overlay or {})
+    source = stdin if stdin is not None else reader.source(Path(path), path)
     reader.read(source, Path(path), "", ())
     system, problems = resolve(reader.parts)
     syntax = [finding for part in reader.parts for finding in part.document.problems]
@@ -118,11 +120,16 @@ def load(
 class _Reader:
     """Follows includes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, overlay: Mapping[str, Source]) -> None:
         self.root = root
+        self.overlay = overlay
         self.parts: list[Part] = []
         self.problems: list[Finding] = []
         self.read_already: dict[tuple[str, str], Path] = {}
+
+    def source(self, path: Path, shown: str) -> Source:
+        """The text of a file, or what stands in for it."""
+        return self.overlay.get(str(_real(path))) or read_source(path, shown)
 
     def read(self, source: Source, path: Path, prefix: str, chain: tuple[Path, ...]) -> None:
         """Parse a file, then the files it includes."""
@@ -156,7 +163,7 @@ class _Reader:
             self._report(clause, f"`{text.text}` is not a `.coord` design", "include `.coord` files")
             return
         try:
-            source = read_source(target, os.path.normpath(os.path.join(os.path.dirname(str(path)), text.text)))
+            source = self.source(target, os.path.normpath(os.path.join(os.path.dirname(str(path)), text.text)))
         except SourceError as error:
             self._report(clause, str(error), "correct the path, which is relative to this file")
             return

@@ -17,11 +17,12 @@ SKIPPED = frozenset({"__pycache__", "build", "dist", "node_modules", "venv"})
 """Folders that hold other people's or generated files; hidden folders are skipped too."""
 
 
-def find_designs(paths: Sequence[str]) -> tuple[str, ...]:
+def find_designs(paths: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str, ...]:
     """The root files of the designs below the paths, sorted.
 
     A folder stands for every `.coord` file below it. A file that another of the files includes is part of that one's design
-    and not a root. Where files include each other in a circle, the first of them is the root.
+    and not a root. Where files include each other in a circle, the first of them is the root. Patterns in ``exclude`` leave
+    files out that a folder would bring in; a file that is named is always taken.
 
     Raises:
         SourceError: a path does not exist or no design was found.
@@ -30,6 +31,8 @@ def find_designs(paths: Sequence[str]) -> tuple[str, ...]:
     for path in paths:
         if os.path.isdir(path):
             for found in _walk(path):
+                if any(matches(found.replace(os.sep, "/"), pattern) for pattern in exclude):
+                    continue
                 files.setdefault(os.path.realpath(found), found)
         elif os.path.exists(path):
             files.setdefault(os.path.realpath(path), os.path.normpath(path))
@@ -40,6 +43,17 @@ def find_designs(paths: Sequence[str]) -> tuple[str, ...]:
         raise SourceError(f"no `{SUFFIX}` file below {where}: name a design, or a folder that holds one")
     includes = {real: _included(shown) & files.keys() - {real} for real, shown in sorted(files.items())}
     return tuple(sorted(files[real] for real in _roots(includes)))
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a path with forward slashes matches a pattern: a star stays within one folder, `**` crosses folders."""
+    pattern = pattern.removeprefix("./")
+    if pattern.endswith("/"):
+        pattern += "**"
+    parts = []
+    for piece in re.split(r"(\*\*/|\*\*|\*|\?)", pattern):
+        parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece)))
+    return re.fullmatch("".join(parts), path) is not None
 
 
 def _walk(folder: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import posixpath
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 PROFILES = ("default", "strict", "production")
 """The profiles in the order of a rule's severity triple."""
+
+LEVEL_WORDS = ("error", "warning", "info", "hint")
+"""The severities as users write them, the worst first."""
 
 
 class Severity(IntEnum):
@@ -94,14 +98,18 @@ def severity_in(levels: str, profile: str) -> Severity | None:
     return _LETTERS[letter]
 
 
-def fingerprint(finding: Finding, ordinal: int) -> str:
+def fingerprint(finding: Finding, ordinal: int, base: str = "") -> str:
     """An identity that survives edits elsewhere in the file: a hash of rule, file, model path and ordinal.
 
     Args:
         finding: the finding; its subject is used, or the text of its primary label if it has none.
         ordinal: its number among the findings that would otherwise be equal, in source order, from 0.
+        base: the folder to name the file from; the current one if empty.
     """
-    path = posixpath.normpath(finding.primary.span.source.path.replace("\\", "/"))
+    path = finding.primary.span.source.path
+    if base:
+        path = os.path.relpath(os.path.realpath(path), os.path.realpath(base))
+    path = posixpath.normpath(path.replace("\\", "/"))
     subject = finding.subject or " ".join(finding.primary.span.text.split())
     facts = "\0".join((finding.code, path, subject, str(ordinal)))
     return sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -302,7 +302,14 @@ class _Body:
         """Lower that block of a body, detached; its id of entry, its open ends in ``exits`` (cleared if there is none)."""
         self.exits = []
         block = next(clause.children(kind), None)
-        return self._detached(block.children(), region) if block is not None else None
+        if block is None:
+            return None
+        entry = self._detached(block.children(), region)
+        if entry is None:  # an empty block is an answer too: go on
+            before, self.region = self.region, region
+            entry = self.add("choice", block.head)
+            self.region = before
+        return entry
 
     def _detached(self, statements: Iterable[Clause], region: Region) -> int | None:
         """Lower statements that no open end leads to; the id of the first action, or None if there is none."""

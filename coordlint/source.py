@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
 from os import fspath, strerror
@@ -171,6 +172,29 @@ def decode_source(data: bytes, path: str) -> Source:
         offset = len(data[: error.start].decode("utf-8"))
         problems.append((offset, f"byte 0x{data[error.start]:02x} is not UTF-8, save the file as UTF-8"))
     return Source(path, text, (*problems, *_text_problems(text)), bom=bom)
+
+
+def replace_file(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file in one step: nobody ever sees half of it. The permissions of an existing file are kept."""
+    target = Path(os.path.realpath(path))
+    import tempfile
+
+    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask()
+        os.chmod(scratch, mode)
+        os.replace(scratch, target)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def printable(text: str) -> str:

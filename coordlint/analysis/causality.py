@@ -106,6 +106,7 @@ class Causality:
         for action in system.actions:
             self._action(action)
         for flow in system.flows.values():
+            self._begin(flow)
             for goal in (flow.success, flow.failure):
                 if goal is not None:
                     self._goal(goal)
@@ -256,7 +257,23 @@ class Causality:
             if isinstance(start, Workflow):
                 yield self.entered(start.process.start)
             elif not start.message.phantom:
-                yield self.produced(start.message)
+                yield self._begun.get((flow, start.message), self.produced(start.message))
+
+    def _begin(self, flow: Flow) -> None:
+        """A flow that starts ``from`` a service of ours needs that service; whoever is outside is not our concern."""
+        if flow.source is None or flow.source.external or flow.source.phantom:
+            return
+        for start in flow.starts:
+            if not isinstance(start, Workflow) and not start.message.phantom:
+                begins, published = self.graph.node(), self.graph.node(conjunctive=True)
+                self.graph.edge(begins, published)
+                self.graph.edge(self._resource(flow.source), published)
+                self.graph.edge(published, self.produced(start.message))
+                self._begun[flow, start.message] = begins
+
+    @cached_property
+    def _begun(self) -> dict[tuple[Flow, Message], int]:
+        return {}
 
     @cached_property
     def spontaneous(self) -> frozenset[int]:

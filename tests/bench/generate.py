@@ -79,21 +79,14 @@ def _group(g: int) -> Iterator[str]:
 def _participant(g: int, i: int) -> Iterator[str]:
     yield from (
         f"  service Worker{g}_{i} {{",
-        "    replicas 3",
-        f"    uses WorkerDb{g}_{i}",
-        "    outbox",
+        f"    replicas 3  uses WorkerDb{g}_{i}  outbox",
         f"    handles Do{g}_{i} {{",
         "      idempotent by id",
         "      takes 20ms",
         f"      writes WorkerDb{g}_{i}.rows",
         '      succeeds or fails "refused"',
         "    }",
-        f"    handles Undo{g}_{i} {{",
-        "      idempotent by id",
-        f"      compensates Do{g}_{i}",
-        "      fences",
-        f"      writes WorkerDb{g}_{i}.rows",
-        "    }",
+        f"    handles Undo{g}_{i} {{ idempotent by id  compensates Do{g}_{i}  fences  writes WorkerDb{g}_{i}.rows }}",
         "  }",
         f"  store WorkerDb{g}_{i} {{ replicas 3  failover auto }}",
     )
