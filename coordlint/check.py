@@ -89,11 +89,12 @@ class Selection:
     severities: tuple[tuple[str, Severity | None], ...] = ()
     off: int = 0
     deselected: int = 0
+    errors_only: bool = False
 
     def severity(self, rule: Rule, finding: Finding, profile: str) -> Severity | None:
         """The severity of a finding; None where it is off."""
         natural = severity_in(finding.levels or rule.levels, profile)
-        if natural is None:
+        if natural is None or (self.errors_only and natural < Severity.ERROR):
             return None
         decided, found = _most_specific(rule, self.severities)
         return decided if found else natural
@@ -105,6 +106,7 @@ def select_rules(
     ignore: Sequence[str] = (),
     severities: Mapping[str, Severity | None] | None = None,
     profile: str = "default",
+    errors_only: bool = False,
 ) -> Selection:
     """Decide which rules run.
 
@@ -116,6 +118,7 @@ def select_rules(
         ignore: the rules to leave out.
         severities: severities by selector; None is off.
         profile: one of `PROFILES`.
+        errors_only: report only what is an error, whatever the severities the user decided (the profile `minimal`).
 
     Raises:
         UnknownRuleError: a selector matches no rule.
@@ -143,7 +146,7 @@ def select_rules(
             off += 1
         else:
             chosen.append((load(entry), levels_of))
-    return Selection(tuple(chosen), profile, decided, off, deselected)
+    return Selection(tuple(chosen), profile, decided, off, deselected, errors_only)
 
 
 def check(

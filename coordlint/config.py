@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FILE = "coordlint.toml"
 PYPROJECT = "pyproject.toml"
 LEVELS = (*LEVEL_WORDS, "off")
+PROFILE_NAMES = ("minimal", *PROFILES)
+"""Each asks for more than the one before: only what cannot work, what is proven, what is left open, what production needs."""
 
 
 class ConfigError(Exception):
@@ -35,7 +37,7 @@ class Key(NamedTuple):
 
 KEYS = (
     Key("extend", "string", "another configuration whose settings hold where this one says nothing"),
-    Key("profile", "string", "how much a design must say", PROFILES),
+    Key("profile", "string", "how much a design must say", PROFILE_NAMES),
     Key("designs", "strings", "root designs that `coordlint check` checks when no path is given"),
     Key("exclude", "strings", "path patterns that are not searched for designs"),
     Key("select", "strings", "rules to run: codes, beginnings of codes, names, ALL"),
@@ -60,7 +62,7 @@ class PerPath(NamedTuple):
 
     paths: tuple[str, ...]
     ignore: tuple[str, ...] = ()
-    severity: Mapping[str, str] = {}  # noqa: RUF012 - never changed
+    severity: Mapping[str, str] = {}
 
     def matches(self, path: str) -> bool:
         """Whether a path relative to the configuration, with forward slashes, matches; `**` crosses folders."""

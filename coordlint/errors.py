@@ -29,6 +29,9 @@ _SIGNS = {
 }  # fmt: skip
 _FEW = 6
 
+UNMATCHED = ("unmatched `}`", "remove it, or open the body that it closes")
+"""The message and the remedy for a closing brace too many."""
+
 _KINDS = {
     "DURATION": "duration", "RATE": "rate", "PERCENT": "percentage", "SIZE": "size", "DATE": "date", "INT": "count",
     "NUMBER": "number", "VERSION": "version", "STRING": "text",
@@ -67,23 +70,32 @@ def unexpected(
 ) -> tuple[str, str]:
     """The message and the remedy for a token that may not stand where it stands."""
     shown = found if len(found) <= 40 else found[:37] + "…"
-    if kind == "UNKNOWN" and found.startswith('"'):
+    if kind == "UNCLOSED" and found.startswith('"""'):
+        return f'the text `{shown}` has no closing `"""`', "end it with three quotes"
+    if kind == "UNCLOSED":
         return (
-            f"the text {shown} has no closing quote on its line",
+            f"the text `{shown}` has no closing quote on its line",
             'end it with `"`, or write a longer one between `"""`',
         )
     if found == "}" and not inside and "_RB" not in expected and "$END" in expected:
-        return "unmatched `}`", "remove it, or open the body that it closes"
+        return UNMATCHED
     words = expected_words(expected, words_of, inside)
     after = f" after `{previous}`" if previous and previous not in "{}" and len(previous) <= 40 else ""
-    keywords = {word for name in expected for word in words_of.get(name, ())}
-    meant = closest(found, sorted(keywords)) if kind == "WORD" else None
+    meant = meant_keyword(found, kind, expected, words_of)
     help = f"did you mean `{meant}`?" if meant else _unit_hint(found, kind, expected)
     thing = _KINDS.get(kind)
     said = f"the {thing} `{shown}`" if thing and thing in words and kind != "STRING" else f"`{shown}`"
     if kind in {"STRING", "BLOCK_STRING"}:
         said = f"the text {shown}"
     return f"expected {words}{after}, found {said}", help
+
+
+def meant_keyword(
+    found: str, kind: str, expected: Iterable[str], words_of: Mapping[str, tuple[str, ...]]
+) -> str | None:
+    """The keyword that a word misspells, among those that may stand here, or None."""
+    keywords = {word for name in expected for word in words_of.get(name, ())}
+    return closest(found, sorted(keywords)) if kind == "WORD" else None
 
 
 def _unit_hint(found: str, kind: str, expected: frozenset[str]) -> str:

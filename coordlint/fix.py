@@ -91,7 +91,9 @@ def _chosen(findings: Iterable[Finding], *, unsafe: bool) -> dict[Source, list[_
 
 
 def _overlaps(change: _Change, others: Iterable[_Change]) -> bool:
-    return any(change.start < other.end and other.start < change.end or change.start == other.start for other in others)
+    return any(
+        (change.start < other.end and other.start < change.end) or change.start == other.start for other in others
+    )
 
 
 def _edited(text: str, changes: list[_Change]) -> str:

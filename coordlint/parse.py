@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,11 +80,13 @@ _PUNCTUATION = {
 
 _PATTERN = re.compile(
     r"""
-    (?P<WORD>[A-Za-z_][A-Za-z0-9_-]*)
+    (?P<FACTOR>x\d+\.\d+(?![\w-]))
+  | (?P<WORD>[A-Za-z_][A-Za-z0-9_-]*)
   | (?P<PUNCTUATION>\[\]|[{},.:=|?])
   | (?P<COMMENT>(?:\#|//)[^\n]*)
   | (?P<BLOCK_STRING>\"\"\"[\s\S]*?\"\"\")
-  | (?P<STRING>"(?:\\.|[^"\\\n])*")
+  | (?P<STRING>(?!\"\"\")"(?:\\.|[^"\\\n])*")
+  | (?P<UNCLOSED>"[^\n]*)
   | (?P<DATE>\d{4}-\d{2}-\d{2}(?![\w-]))
   | (?P<DURATION>\d+(?:\.\d+)?(?:ms|s|m|h|d)(?![\w-]))
   | (?P<RATE>\d+(?:\.\d+)?/(?:s|m|h|d)(?![\w-]))
@@ -94,7 +96,7 @@ _PATTERN = re.compile(
   | (?P<INT>\d+(?![\w-]))
   | (?P<VERSION>@\d+(?:\.\d+)*(?:\.\.(?:\d+(?:\.\d+)*)?)?(?![\w-]))
   | (?P<SPACE>[ \t\r\n\f]+)
-  | (?P<UNKNOWN>"[^\n]*|[\d@-][^\s{},"]*|[^\s{}]+?(?=[\s{}"\#]|[A-Za-z_]|$)|.)
+  | (?P<UNKNOWN>[\d@-][^\s{},"]*|[^\s{}]+?(?=[\s{}"\#]|[A-Za-z_]|$)|.)
     """,
     re.VERBOSE,
 )
@@ -114,14 +116,6 @@ def _cut(source: Source) -> tuple[list[Token], tuple[Span, ...]]:
         if raw == "COMMENT":
             comments.append(Span(source, start, start + len(text.rstrip("\r"))))
             continue
-        if raw == "WORD" and text[0] == "x" and text[1:2].isdigit() and source.text[end : end + 1] == ".":
-            factor = _FACTOR.match(source.text, start)
-            if factor and factor.end() > end:
-                # `x1.5` is one factor where a factor may stand; a name never continues with a dot and a digit.
-                tokens.append(Token("FACTOR", "FACTOR", factor.group(), start, factor.end()))
-                continue
-        if tokens and start < tokens[-1].end:
-            continue  # the digits of a factor that was taken whole
         tokens.append(Token(_PUNCTUATION.get(text, raw), raw, text, start, end))
     return tokens, tuple(comments)
 
@@ -298,30 +292,39 @@ def _unescape(text: str) -> str:
 # ------------------------------------------------------------------------------------------------ the parser
 
 
-class _Failure(NamedTuple):
-    """Where a run over a chunk stopped: the token's index, what was acceptable, and the open braces."""
+class _Mark(NamedTuple):
+    """A place to go back to: the token where a clause begins, and the parser's state there."""
 
     at: int
-    expected: frozenset[str]
+    stack: tuple[int, ...]
     opened: tuple[int, ...]
+    kept: int
 
 
 class _Parser:
-    """Feeds tokens, one top-level declaration at a time, so that an error costs one declaration at most."""
+    """Feeds tokens, one top-level declaration at a time, so that an error costs one declaration at most.
+
+    A declaration with an error is read again on the parser's states alone, without values: there it is cheap to try what
+    makes sense of the text. What is kept of it is then parsed like any other declaration.
+    """
 
     def __init__(self, source: Source, tokens: list[Token]) -> None:
         self.source = source
         self.tokens = tokens
         self.problems: list[Finding] = []
         self.lark, self.terminals = grammar()
+        conf = self._fresh().parser_state.parse_conf
+        self.states: dict[int, dict[str, Any]] = conf.parse_table.states
+        self.first: int = conf.start_state
+        self.last: int = conf.end_state
         self.starters = frozenset(
             word
             for word, names in self.terminals.keywords.items()
-            if any(name in self._choices(self._fresh()) for name in names)
+            if any(name in self.states[self.first] for name in names)
         )
 
     def run(self) -> tuple[Clause, ...]:
-        """All intact declarations of the file."""
+        """All intact declarations of the file, and what is left of the others."""
         self.lark_builder().source = self.source
         declarations: list[Clause] = []
         index = 0
@@ -331,13 +334,13 @@ class _Parser:
                 self._report(rest.start, rest.end, f"more than {MAX_ERRORS} syntax errors, the rest is not read")
                 break
             parser = self._fresh()
-            stop, failure = self._feed(parser, index, len(self.tokens), frozenset(), one=True)
-            if failure is None:
+            stop = self._feed(parser, index)
+            if stop is not None:
                 declarations += parser.feed_eof()
                 index = stop
             else:
-                recovered, index = self._recover(index)
-                declarations += recovered
+                kept, index = _Recovery(self, index).run()
+                declarations += self._build(kept)
         return tuple(declarations)
 
     def lark_builder(self) -> _Builder:
@@ -349,65 +352,55 @@ class _Parser:
     def _fresh(self) -> InteractiveParser:
         return self.lark.parse_interactive("")
 
-    @staticmethod
-    def _choices(parser: InteractiveParser) -> dict[str, Any]:
-        choices: dict[str, Any] = parser.choices()
-        return choices
-
-    def _feed(
-        self, parser: InteractiveParser, start: int, stop: int, dropped: frozenset[int], *, one: bool
-    ) -> tuple[int, _Failure | None]:
-        """Feed tokens ``start..stop``; with ``one``, stop where the next top-level declaration begins."""
+    def _feed(self, parser: InteractiveParser, start: int) -> int | None:
+        """Feed the declaration that begins there; the index where the next one begins, or None at a syntax error."""
         from lark.exceptions import UnexpectedToken
 
         tokens = self.tokens
-        keywords = self.terminals.keywords
         state = parser.parser_state
-        states = state.parse_conf.parse_table.states
-        opened: list[int] = []
-        for index in range(start, stop):
-            if index in dropped:
-                continue
+        states = self.states
+        depth = 0
+        for index in range(start, len(tokens)):
             token = tokens[index]
             choices = states[state.position]
             if token.raw == "WORD" or token.raw == "STRING":
-                token.type = self._terminal(index, choices, keywords)
-            if one and index > start and not opened and token.text in self.starters and "$END" in choices:
-                return index, None
+                token.type = self.terminal(index, choices)
+            if depth == 0 and index > start and token.text in self.starters and "$END" in choices:
+                return index
             if token.type not in choices:
-                return index, _Failure(index, frozenset(parser.accepts()), tuple(opened))
+                return None
             if token.type == "_LB":
-                opened.append(index)
-                if len(opened) > MAX_DEPTH:
-                    return index, _Failure(index, frozenset(), tuple(opened))
-            elif token.type == "_RB" and opened:
-                opened.pop()
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return None
+            elif token.type == "_RB":
+                depth -= 1
             try:
                 state.feed_token(token)  # type: ignore[arg-type]
-            except UnexpectedToken:
-                # LALR merges look-aheads: the state reduced before it saw that the token does not fit.
-                return index, self._failure_before(start, index, dropped)
-        expected = parser.accepts()
-        if "$END" not in expected:
-            return stop, _Failure(stop, frozenset(expected), tuple(opened))
-        return stop, None
+            except (
+                UnexpectedToken
+            ):  # LALR merges look-aheads: the state reduced before it saw that the token does not fit
+                return None
+        return len(tokens) if self.accepts(state.state_stack, "$END") else None
 
-    def _failure_before(self, start: int, stop: int, dropped: frozenset[int]) -> _Failure:
-        """The failure at token ``stop``, seen from the state before it."""
+    def _build(self, tokens: list[Token]) -> tuple[Clause, ...]:
+        """The declarations of tokens that are known to fit."""
         parser = self._fresh()
-        _, failure = self._feed(parser, start, stop, dropped, one=False)
-        return failure or _Failure(stop, frozenset(parser.accepts()), ())
+        for token in tokens:
+            parser.feed_token(token)  # type: ignore[arg-type]
+        declarations: tuple[Clause, ...] = parser.feed_eof()
+        return declarations
 
-    def _terminal(self, index: int, choices: dict[str, Any], keywords: dict[str, tuple[str, ...]]) -> str:
+    def terminal(self, index: int, choices: dict[str, Any]) -> str:
         """The terminal of a word or string in this state: field before keyword before factor before name."""
         token = self.tokens[index]
         if "FIELD" in choices and index + 1 < len(self.tokens):
             following = self.tokens[index + 1]
-            if following.type == "_COLON" and "\n" not in self.source.text[token.end : following.start]:
+            if following.type == "_COLON" and not self.source.text[token.end : following.start].strip(" \t"):
                 return "FIELD"
         if token.raw == "STRING":
             return "STRING"
-        named = keywords.get(token.text, ())
+        named = self.terminals.keywords.get(token.text, ())
         for name in named:
             if name in choices:
                 return name
@@ -417,160 +410,312 @@ class _Parser:
             return "NAME"
         return named[0]
 
-    # -------------------------------------------------------------------------------------------- recovery
+    def push(self, stack: list[int], terminal: str) -> bool:
+        """Advance a stack of parser states over a terminal; False, and the stack is spoilt, if it does not fit."""
+        from lark.parsers.lalr_analysis import Shift
 
-    def _recover(self, start: int) -> tuple[list[Clause], int]:
-        """Report every error of the declaration that begins at ``start``; return what is left of it, and where it ends."""
-        stop = self._chunk_end(start)
-        dropped: frozenset[int] = frozenset()
-        attempts = max(3, min(200, 2_000_000 // (stop - start)))
-        reached = start - 1
-        while attempts > 0 and len(self.problems) < MAX_ERRORS:
-            attempts -= 1
-            parser = self._fresh()
-            end, failure = self._feed(parser, start, stop, dropped, one=False)
-            if failure is None:
-                children: tuple[Clause, ...] = parser.feed_eof()
-                return list(children), end
-            self._report_failure(failure, start, stop)
-            if not failure.expected:
-                return [], stop
-            if failure.at >= stop:
-                return self._close(start, stop, dropped, failure), stop
-            if failure.at <= reached:
-                return [], stop
-            reached = failure.at
-            better = None
-            for candidate in self._candidates(failure.at, start, stop):
-                attempts -= 1
-                _, again = self._feed(self._fresh(), start, stop, dropped | candidate, one=False)
-                if again is None or again.at > failure.at:
-                    better = candidate
-                    break
-            if better is None:
-                return [], stop
-            dropped |= better
-        return [], stop
+        while True:
+            step = self.states[stack[-1]].get(terminal)
+            if step is None:
+                return False
+            action, argument = step
+            if action is Shift:
+                stack.append(argument)
+                return True
+            if argument.expansion:
+                del stack[-len(argument.expansion) :]
+            stack.append(self.states[stack[-1]][argument.origin.name][1])
+            if stack[-1] == self.last:
+                return True
 
-    def _close(self, start: int, stop: int, dropped: frozenset[int], failure: _Failure) -> list[Clause]:
-        """What a declaration says whose closing braces are missing at its end."""
-        parser = self._fresh()
-        self._feed(parser, start, stop, dropped, one=False)
-        end = self.tokens[stop - 1].end
-        for _ in failure.opened:
-            if "_RB" not in self._choices(parser):
-                return []
-            parser.feed_token(Token("_RB", "PUNCTUATION", "}", end, end))  # type: ignore[arg-type]
-        if "$END" not in self._choices(parser):
-            return []
-        closed: tuple[Clause, ...] = parser.feed_eof()
-        return list(closed)
-
-    def _chunk_end(self, start: int) -> int:
-        """The index where the next top-level declaration begins."""
-        tokens = self.tokens
-        depth = 0
-        first_unindented = None
-        at_margin = self._column(start) == 1
-        for index in range(start, len(tokens)):
-            token = tokens[index]
-            begins = index > start and token.text in self.starters and self._first_on_line(index)
-            if begins and depth <= 0:
-                return index
-            if begins and at_margin and first_unindented is None and self._column(index) == 1:
-                first_unindented = index
-            if token.text == "{":
-                depth += 1
-            elif token.text == "}":
-                depth -= 1
-                if depth < 0:
-                    return max(index, start + 1)
-        return first_unindented if depth > 0 and first_unindented is not None else len(tokens)
-
-    def _candidates(self, index: int, start: int, stop: int) -> Iterator[frozenset[int]]:
-        """What to leave out so that the parser gets past the failing token, the smallest first."""
-        own = self._line(index, start, stop)
-        if index > start and self._first_on_line(index):
-            previous = self._line(index - 1, start, stop)
-            if start not in previous:
-                yield previous
-            if own:
-                yield own
-                yield previous | own
-        elif own:
-            yield own
-        yield frozenset((index,))
-
-    def _line(self, index: int, start: int, stop: int) -> frozenset[int]:
-        """The tokens around that one on its line and within its braces; a body that opens there goes with it."""
-        tokens = self.tokens
-        closing = tokens[index].text == "}"
-        first = index
-        while first > start and not self._first_on_line(first) and tokens[first - 1].text not in "{}":
-            first -= 1
-        last = index
-        depth = 0
-        while last < stop:
-            text = tokens[last].text
-            if depth == 0 and (text == "}" or (last > index and self._first_on_line(last))):
-                break
-            depth += (text == "{") - (text == "}")
-            last += 1
-        return frozenset(range(first, index if closing else last))
-
-    def _first_on_line(self, index: int) -> bool:
-        return index == 0 or "\n" in self.source.text[self.tokens[index - 1].end : self.tokens[index].start]
-
-    def _column(self, index: int) -> int:
-        start = self.tokens[index].start
-        return start - self.source.text.rfind("\n", 0, start)
-
-    # -------------------------------------------------------------------------------------------- messages
+    def accepts(self, stack: Sequence[int], terminal: str) -> bool:
+        """Whether that terminal may stand next."""
+        return terminal in self.states[stack[-1]] and self.push(list(stack), terminal)
 
     def _report(self, start: int, end: int, message: str, related: tuple[Label, ...] = (), help: str = "") -> None:
         self.problems.append(errors.syntax(Span(self.source, start, end), message, related, help))
 
-    def _report_failure(self, failure: _Failure, start: int, stop: int) -> None:
-        tokens = self.tokens
-        if not failure.expected:
-            token = tokens[failure.at]
-            self._report(token.start, token.end, f"braces nest deeper than {MAX_DEPTH} levels")
-            return
-        inside = self._opener(failure.opened[-1], start) if failure.opened else None
-        if failure.at >= stop:
-            self._report_open_end(failure, stop, inside)
-            return
-        token = tokens[failure.at]
-        previous = tokens[failure.at - 1].text if failure.at > start else None
+
+class _Recovery:
+    """Reads one broken declaration: reports each error, and keeps the tokens of everything that still makes sense.
+
+    It works like the parser, but on its states only. What does not fit is mended where the meaning is plain (a quote or a
+    brace is missing, a keyword is misspelt); otherwise the clause around it is left out.
+    """
+
+    def __init__(self, parser: _Parser, start: int) -> None:
+        self.parser = parser
+        self.tokens = parser.tokens
+        self.start = start
+        self.stack: list[int] = [parser.first]
+        self.opened: list[int] = []
+        self.kept: list[Token] = []
+        self.marks: list[_Mark] = [self._here(start)]
+        self.closed: _Mark | None = None
+        self.swallowed = 0
+
+    def run(self) -> tuple[list[Token], int]:
+        """The tokens of what is left of the declaration, and the index where the next one begins."""
+        index = self.start
+        while index < len(self.tokens) and not self._is_next_declaration(index):
+            if len(self.parser.problems) >= MAX_ERRORS:
+                return [], index
+            if not self._step(index):
+                index = self._mend(index)
+            elif len(self.opened) > MAX_DEPTH:
+                token = self.tokens[index]
+                self._report(token, f"braces nest deeper than {MAX_DEPTH} levels")
+                return [], self._next_at_margin(index)
+            else:
+                index += 1
+        self._finish(index)
+        return self.kept, index
+
+    # -------------------------------------------------------------------------------------------- reading
+
+    def _is_next_declaration(self, index: int) -> bool:
+        begins = index > self.start and not self.opened and self.tokens[index].text in self.parser.starters
+        return begins and self.parser.accepts(self.stack, "$END")
+
+    def _step(self, index: int) -> bool:
+        """Read a token; False if it does not fit."""
+        token = self.tokens[index]
+        self._decide(token, index, self.stack)
+        if (token.raw != "PUNCTUATION" or self.tokens[index - 1].text == "{") and self._is_between():
+            self.marks[-1] = self._here(index)
+        before = self._here(index)
+        if not self.parser.push(self.stack, token.type):
+            self.stack = list(before.stack)
+            return False
+        self.kept.append(token)
+        if token.type == "_LB":
+            self.opened.append(index)
+            self.marks.append(self._here(index + 1))
+        elif token.type == "_RB":
+            self.opened.pop()
+            self.marks.pop()
+            self.closed = None if self.opened else before
+        return True
+
+    def _decide(self, token: Token, index: int, stack: Sequence[int]) -> None:
+        if token.raw == "WORD" or token.raw == "STRING":
+            token.type = self.parser.terminal(index, self.parser.states[stack[-1]])
+
+    def _is_between(self) -> bool:
+        """Whether the clause before is complete."""
+        return self.parser.accepts(self.stack, "_RB" if self.opened else "$END")
+
+    def _here(self, index: int) -> _Mark:
+        return _Mark(index, tuple(self.stack), tuple(self.opened), len(self.kept))
+
+    def _go_back(self, mark: _Mark) -> None:
+        """Forget everything since that mark."""
+        self.stack = list(mark.stack)
+        self.opened = list(mark.opened)
+        del self.marks[len(self.opened) + 1 :]
+        del self.kept[mark.kept :]
+        self.closed = None
+
+    def _close(self) -> bool:
+        """Close the innermost body by a brace that is not in the text; False if its last clause is incomplete."""
+        if not self.parser.accepts(self.stack, "_RB"):
+            return False
+        self.parser.push(self.stack, "_RB")
+        end = self.kept[-1].end
+        self.kept.append(Token("_RB", "PUNCTUATION", "}", end, end))
+        self.opened.pop()
+        self.marks.pop()
+        return True
+
+    def _finish(self, index: int) -> None:
+        """The declaration ends here: a brace may be missing, or its last clause may be incomplete."""
+        if self.opened and self.parser.accepts(self.stack, "_RB"):
+            for brace in reversed(self.opened):
+                self._report_missing_brace(brace, index)
+        elif not self.parser.accepts(self.stack, "$END"):
+            self._report_early_end(index)
+            self._go_back(self.marks[-1])
+        while self.opened:
+            if not self._close():
+                self._go_back(self.marks[-1])
+        if not self.parser.accepts(self.stack, "$END"):
+            self._go_back(self.marks[0])
+
+    # -------------------------------------------------------------------------------------------- mending
+
+    def _mend(self, index: int) -> int:
+        """Report the token that does not fit, and find a way past it; the index to go on with."""
+        token = self.tokens[index]
+        if self._drop_extra_brace(index) or self._insert_braces(index):
+            return index
+        expected = self._expected()
+        self._report_unexpected(index, expected)
+        if token.raw == "UNCLOSED":
+            token.raw, token.text = "STRING", '"' + token.text.strip('"') + '"'
+            self.swallowed += token.text.count("}")
+            if self._step(index):
+                return index + 1
+        elif self._respell(index, expected) or self._is_stray(index):
+            return index + 1
+        mark = self._here(index) if self._is_between() else self.marks[-1]
+        self._go_back(mark)
+        return self._next_clause(index, mark, "STRING" in expected and "NAME" not in expected)
+
+    def _drop_extra_brace(self, index: int) -> bool:
+        """Leave out the closing brace before this token, if the token belongs into the body that it closed."""
+        closed = self.closed
+        if closed is None or closed.at != index - 1 or self.opened or self.tokens[index].text == "}":
+            return False
+        if self._first_on_line(index) and self._column(index) <= self._column(self.start):
+            return False
+        if not self._begins_clause(index, closed.stack):
+            return False
+        marks = [*self.marks, closed]
+        self._go_back(closed)
+        self.marks = marks
+        self._report(self.tokens[closed.at], *errors.UNMATCHED)
+        return True
+
+    def _insert_braces(self, index: int) -> bool:
+        """Close the bodies that this line, by its indentation, stands outside of."""
+        if not self._first_on_line(index):
+            return False
+        stack = list(self.stack)
+        column = self._column(index)
+        for count, brace in enumerate(reversed(self.opened), start=1):
+            if self._indentation(brace) < column or not self.parser.push(stack, "_RB"):
+                return False
+            if self._begins_clause(index, stack):
+                for _ in range(count):
+                    self._report_missing_brace(self.opened[-1], index)
+                    self._close()
+                return True
+        return False
+
+    def _respell(self, index: int, expected: frozenset[str]) -> bool:
+        """Read a misspelt keyword as the one that was meant, if the next token confirms it."""
+        token = self.tokens[index]
+        meant = errors.meant_keyword(token.text, token.raw, expected, self.parser.terminals.words_of)
+        if meant is None or index + 1 >= len(self.tokens):
+            return False
+        written, token.text = token.text, meant
+        stack = list(self.stack)
+        self._decide(token, index, stack)
+        if self.parser.push(stack, token.type):
+            following = self.tokens[index + 1]
+            self._decide(following, index + 1, stack)
+            if self.parser.accepts(stack, following.type):
+                return self._step(index)
+        token.text = written
+        return False
+
+    def _is_stray(self, index: int) -> bool:
+        """Whether leaving out this one sign is enough: a comma or semicolon between clauses, an unmatched brace."""
+        token = self.tokens[index]
+        if token.text == "}":
+            return not self.opened
+        is_sign = token.raw in {"PUNCTUATION", "UNKNOWN"} and token.text != "{"
+        return is_sign and self._is_between() and self._begins_clause(index + 1, self.stack)
+
+    def _next_clause(self, index: int, mark: _Mark, whole_line: bool) -> int:
+        """Where to go on after the clause at the mark: at the next keyword, the end of its body, or its outer margin."""
+        margin = self._indentation(mark.at)
+        depth = 0
+        for candidate in range(index, len(self.tokens)):
+            text = self.tokens[candidate].text
+            if depth == 0 and text == "}":
+                return candidate
+            first = self._first_on_line(candidate)
+            reachable = (depth == 0 and not whole_line) or (first and (depth == 0 or self._column(candidate) <= margin))
+            if reachable and text != "}" and self._begins_clause(candidate, mark.stack):
+                return candidate
+            depth += (text == "{") - (text == "}")
+        return len(self.tokens)
+
+    def _next_at_margin(self, index: int) -> int:
+        """Where the next declaration begins that stands as far to the left as this one."""
+        margin = self._column(self.start)
+        for candidate in range(index, len(self.tokens)):
+            begins = self.tokens[candidate].text in self.parser.starters and self._first_on_line(candidate)
+            if begins and self._column(candidate) <= margin:
+                return candidate
+        return len(self.tokens)
+
+    def _begins_clause(self, index: int, stack: Sequence[int]) -> bool:
+        """Whether a clause can begin with this token, or a body end, where the parser has that stack of states."""
+        if index >= len(self.tokens):
+            return True
+        token = self.tokens[index]
+        self._decide(token, index, stack)
+        begins = token.type in self.parser.terminals.words_of or token.type in {"FIELD", "_RB"}
+        return begins and self.parser.accepts(stack, token.type)
+
+    # -------------------------------------------------------------------------------------------- layout
+
+    def _first_on_line(self, index: int) -> bool:
+        return index == 0 or "\n" in self.parser.source.text[self.tokens[index - 1].end : self.tokens[index].start]
+
+    def _column(self, index: int) -> int:
+        start = self.tokens[index].start
+        return start - self.parser.source.text.rfind("\n", 0, start)
+
+    def _indentation(self, index: int) -> int:
+        """The column of the first token on the line of this one."""
+        while not self._first_on_line(index):
+            index -= 1
+        return self._column(index)
+
+    # -------------------------------------------------------------------------------------------- messages
+
+    def _report(self, token: Token, message: str, help: str = "", related: tuple[Label, ...] = ()) -> None:
+        span = Span(self.parser.source, token.start, token.end)
+        self.parser.problems.append(errors.syntax(span, message, related, help))
+
+    def _expected(self) -> frozenset[str]:
+        """The terminals that may stand next."""
+        choices = self.parser.states[self.stack[-1]]
+        return frozenset(name for name in choices if name.isupper() and self.parser.accepts(self.stack, name))
+
+    def _report_unexpected(self, index: int, expected: frozenset[str]) -> None:
+        token = self.tokens[index]
+        inside = self._opener(self.opened[-1]) if self.opened else None
         message, help = errors.unexpected(
             found=token.text,
             kind=token.raw,
-            expected=failure.expected,
-            words_of=self.terminals.words_of,
-            previous=previous,
+            expected=expected,
+            words_of=self.parser.terminals.words_of,
+            previous=self.kept[-1].text if self.kept else None,
             inside=inside.text if inside else None,
         )
-        self._report(token.start, token.end, message, (), help)
+        self._report(token, message, help)
 
-    def _report_open_end(self, failure: _Failure, stop: int, inside: Token | None) -> None:
-        """The declaration ends too early: a brace is missing, or its last clause is incomplete."""
-        last = self.tokens[stop - 1]
-        found = self.tokens[stop] if stop < len(self.tokens) else None
-        before = f"`{found.text}`" if found else "the end of the file"
-        at = found or last
-        if failure.opened and "_RB" in failure.expected:
-            brace = self.tokens[failure.opened[-1]]
-            what = f"`{inside.text}`" if inside else "the body"
-            related = (Label(Span(self.source, brace.start, brace.end), "opened here"),)
-            self._report(at.start, at.end, f"expected `}}` to close {what} before {before}", related)
+    def _report_missing_brace(self, brace: int, index: int) -> None:
+        """A body is not closed; the token there, or the end of the file, shows it."""
+        if self.swallowed:
+            self.swallowed -= 1  # it stands in a text without a closing quote, which is reported already
             return
-        words = errors.expected_words(failure.expected, self.terminals.words_of)
-        self._report(at.start, at.end, f"expected {words} before {before}")
+        opener = self._opener(brace)
+        what = f"`{opener.text}`" if opener else "the body"
+        at, before = self._end(index)
+        token = self.tokens[brace]
+        related = (Label(Span(self.parser.source, token.start, token.end), "opened here"),)
+        self._report(at, f"expected `}}` to close {what} before {before}", "", related)
 
-    def _opener(self, brace: int, start: int) -> Token | None:
+    def _report_early_end(self, index: int) -> None:
+        words = errors.expected_words(self._expected(), self.parser.terminals.words_of)
+        at, before = self._end(index)
+        self._report(at, f"expected {words} before {before}")
+
+    def _end(self, index: int) -> tuple[Token, str]:
+        """The token that comes too early, with its words; the last one of the file if there is none."""
+        if index < len(self.tokens):
+            return self.tokens[index], f"`{self.tokens[index].text}`"
+        return self.tokens[-1], "the end of the file"
+
+    def _opener(self, brace: int) -> Token | None:
         """The keyword of the construct whose body that brace opens: the first word of its clause."""
         index = brace
-        while index > start and not self._first_on_line(index) and self.tokens[index - 1].text not in "{}":
+        while index > self.start and not self._first_on_line(index) and self.tokens[index - 1].text not in "{}":
             index -= 1
         while index < brace and self.tokens[index].text in {"external", "public", "private"}:
             index += 1

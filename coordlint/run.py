@@ -97,7 +97,7 @@ def run(request: Request, overlay: Mapping[str, Source] | None = None) -> Outcom
     """
     here = _config_of(os.getcwd(), request)
     known = _baseline_of(request, here)
-    designs = []
+    checked = []
     configs: dict[str, Config] = {}
     selections: dict[int, Selection] = {}
     for path in _roots(request, here):
@@ -106,8 +106,8 @@ def run(request: Request, overlay: Mapping[str, Source] | None = None) -> Outcom
             configs[folder] = _config_of(folder, request)
         config = configs[folder]
         selection = selections.setdefault(id(config), _selection(request, config))
-        designs.append(_check(path, request, config, selection, overlay))
-    result = merge([one.result for one in designs])
+        checked.append(_check(path, request, config, selection, overlay))
+    result = merge([one.result for one in checked])
     stale: dict[str, baselines.Entry] = {}
     if known is not None:
         path, base = known
@@ -117,9 +117,18 @@ def run(request: Request, overlay: Mapping[str, Source] | None = None) -> Outcom
             [source.path for source in result.sources],
             os.path.dirname(os.path.abspath(path)),
         )
-        designs = [one._replace(result=_without_known(one.result, base)) for one in designs]
-        result = merge([one.result for one in designs])
-    return Outcome(result, tuple(designs), known, stale)
+        checked = [one._replace(result=_without_known(one.result, base)) for one in checked]
+        result = merge([one.result for one in checked])
+    return Outcome(result, tuple(checked), known, stale)
+
+
+def designs(request: Request) -> Sequence[str]:
+    """The root designs that a run would check.
+
+    Raises:
+        SourceError, ConfigError: as in `run`.
+    """
+    return _roots(request, _config_of(os.getcwd(), request))
 
 
 def settings(request: Request) -> Config:
@@ -152,6 +161,7 @@ def _roots(request: Request, here: Config) -> Sequence[str]:
 
 def _selection(request: Request, config: Config) -> Selection:
     chosen = request.select
+    profile = request.profile or config.profile or "default"
     severities: dict[str, Severity | None] = {
         selector: None if level == "off" else Severity[level.upper()] for selector, level in config.severity.items()
     }
@@ -166,7 +176,8 @@ def _selection(request: Request, config: Config) -> Selection:
         ),
         ignore=(*(() if chosen else config.ignore), *request.ignore),
         severities=severities,
-        profile=request.profile or config.profile or "default",
+        profile="default" if profile == "minimal" else profile,
+        errors_only=profile == "minimal",
     )
 
 

@@ -156,7 +156,7 @@ def test_any_other_crash_asks_for_a_report_too(clean, capsys, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr("coordlint.design.load", fail)
+    monkeypatch.setattr("coordlint.run.load", fail)
     assert "failed (RecursionError: too deep): please report it" in complaint(capsys, "check", clean)
     monkeypatch.setenv("COORDLINT_TRACEBACK", "1")
     with pytest.raises(RecursionError):

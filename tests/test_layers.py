@@ -26,7 +26,9 @@ LAYERS = (
     ("explore",),
     ("design",),
     ("rule", "rules"),
-    ("check", "discover"),
+    ("ignores", "discover"),
+    ("check", "config", "baseline"),
+    ("run",),
     ("report", "fix", "advise"),
     ("cli", "lsp"),
     ("__main__",),
@@ -41,6 +43,11 @@ WORLD = {
     "design": "follows includes",
     "tables": "keeps the parse tables in the user's cache",
     "rule": "walks the rules",
+    "config": "finds and reads the configuration",
+    "baseline": "reads the baseline",
+    "run": "finds the folders that settings hold in",
+    "fix": "knows files by their real paths",
+    "finding": "names files from the project's folder",
 }
 """The modules that may look at files, the environment or the terminal, and why."""
 
@@ -146,7 +153,10 @@ def test_help_loads_nothing_but_click():
         f"print(*sorted({LATE!r} & sys.modules.keys()), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines() == ["0 coordlint coordlint.cli coordlint.report", ""]
+    assert done.stderr.splitlines() == [
+        "0 coordlint coordlint.cli coordlint.cli.catalogue coordlint.cli.check coordlint.cli.shared coordlint.report",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("command", [["rules"], ["explain", "REF001"]])

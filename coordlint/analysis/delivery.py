@@ -1,0 +1,488 @@
+"""Delivery: over which channels a message reaches a handler, whether it may come twice, and what is lost on the way.
+
+The questions of the delivery rules, answered once per design and in time linear in its size; nothing here judges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from coordlint.resolve import in_range
+from coordlint.source import Span
+from coordlint.system import Action, Channel, DeadLetter, Fact, Message, MessageUse, Process, Store, System, Workflow
+
+if TYPE_CHECKING:
+    from coordlint.analysis.flows import FlowView
+    from coordlint.graph import Index
+
+
+class Arrival(NamedTuple):
+    """One message that a process takes in.
+
+    Attributes:
+        process: who takes it.
+        use: where the process names it.
+        hops: the channels it travels over, the message's own first, the subscription's own queue (``via``) last; empty when
+            it is called directly or nothing is said.
+        starts: it starts the process; otherwise the process is awaiting it in its midst.
+    """
+
+    process: Process
+    use: MessageUse
+    hops: tuple[Channel, ...]
+    starts: bool
+
+    @property
+    def channel(self) -> Channel | None:
+        """The channel the process reads from."""
+        return self.hops[-1] if self.hops else None
+
+
+class Repeat(NamedTuple):
+    """Why a message may arrive again.
+
+    ``kind``: ``delivery`` (the channel's guarantee), ``redrive`` (dead letters are put back), ``attempts`` (the sender or the
+    handler tries again), ``relay`` (an outbox publishes at least once), or ``unsaid`` (asynchronous, and nothing is said).
+    ``text`` is a clause about it.
+    """
+
+    kind: Literal["delivery", "redrive", "attempts", "relay", "unsaid"]
+    text: str
+    span: Span
+
+
+class Horizon(NamedTuple):
+    """How long after its first delivery a message may be delivered again, in seconds, and the declared facts it is made of."""
+
+    seconds: float
+    terms: tuple[tuple[str, float, tuple[Span, ...]], ...]
+
+
+class DualWrite(NamedTuple):
+    """Two effects on one execution path that cannot commit together, in the order in which they happen."""
+
+    first: Action
+    second: Action
+
+    @property
+    def publishes_first(self) -> bool:
+        """The message goes out before the data are written."""
+        return self.first.kind in _PUBLICATIONS
+
+
+_PUBLICATIONS = frozenset({"emit", "send"})
+_EFFECTS = frozenset({"write", "act"})
+
+
+class Delivery:
+    """The delivery facts of a system. Phantom messages and channels are left out."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.system: System = index.system
+        self.arrivals: list[Arrival] = []
+        self.by_process: dict[Process, list[Arrival]] = {}
+        self.by_channel: dict[Channel, list[Arrival]] = {}
+        for process in self.system.processes:
+            if process.contract:
+                continue
+            for trigger in process.triggers:
+                for use in trigger.uses:
+                    self._add(process, use, trigger.via, starts=True)
+        for action in self.system.actions:
+            if action.kind == "await":
+                for use in action.uses:
+                    self._add(action.process, use, None, starts=False)
+
+    def _add(self, process: Process, use: MessageUse, via: Channel | None, *, starts: bool) -> None:
+        if use.message.phantom:
+            return
+        hops = tuple(hop for hop in dict.fromkeys((channel_of(use), via)) if hop is not None and not hop.phantom)
+        arrival = Arrival(process, use, hops, starts)
+        self.arrivals.append(arrival)
+        self.by_process.setdefault(process, []).append(arrival)
+        if hops:
+            self.by_channel.setdefault(hops[-1], []).append(arrival)
+
+    # -------------------------------------------------------------------------------------------- effects
+
+    def effects(self, process: Process) -> list[Action]:
+        """What a repetition of the process would do again, in model order: writes, acts, and requests that change something
+        where they arrive. What only undoes (compensations) is left out.
+        """
+        return [action for action in self.system.actions_of(process) if self._is_effect(action)]
+
+    def _is_effect(self, action: Action) -> bool:
+        if action.region == "compensation":
+            return False
+        if action.kind in _EFFECTS:
+            return True
+        return action.kind in {"send", "call"} and self._is_effective_request(action)
+
+    def _is_effective_request(self, action: Action) -> bool:
+        handlers = self.index.handlers(action.message)
+        if not handlers:
+            # Nobody declared handles it: a command to somebody outside is taken at its word, a query only asks.
+            return action.message.kind == "command" and not action.message.phantom
+        return any(handler in self._changing and not guards_itself(handler) for handler in handlers)
+
+    def changes_state(self, process: Process) -> bool:
+        """Whether the process changes something, itself or by what it asks others; read models and notices do not count."""
+        return process in self._changing
+
+    @cached_property
+    def _changing(self) -> frozenset[Process]:
+        """The processes with an effect, and those that ask one of them to act without it recognising a repetition."""
+        askers: dict[Process, list[Process]] = {}
+        found: dict[Process, None] = {}
+        for action in self.system.actions:
+            process = action.process
+            if action.region == "compensation" or _only_informs(process):
+                continue
+            if action.kind in _EFFECTS:
+                found[process] = None
+            elif action.kind in {"send", "call"}:
+                handlers = self.index.handlers(action.message)
+                for handler in handlers:
+                    askers.setdefault(handler, []).append(process)
+                if not handlers and action.message.kind == "command" and not action.message.phantom:
+                    found[process] = None
+        pending = list(found)
+        while pending:
+            process = pending.pop()
+            if guards_itself(process):
+                continue
+            for asker in askers.get(process, ()):
+                if asker not in found:
+                    found[asker] = None
+                    pending.append(asker)
+        return frozenset(found)
+
+    def answers(self, process: Process) -> list[Action]:
+        """The events the process publishes."""
+        return [action for action in self.system.actions_of(process, "emit") if action.region != "compensation"]
+
+    # -------------------------------------------------------------------------------------------- repetition
+
+    def repeats(self, process: Process, *, unsaid: bool = False) -> list[Repeat]:
+        """Why a message that starts the process may arrive again, in the order channel, outbox, sender, handler.
+
+        Args:
+            process: a handler or workflow.
+            unsaid: also the asynchronous messages for which nothing is said (profile production).
+        """
+        found: dict[tuple[str, Span], Repeat] = {}
+
+        def add(repeat: Repeat) -> None:
+            found.setdefault((repeat.kind, repeat.span), repeat)
+
+        for arrival in self.by_process.get(process, ()):
+            if not arrival.starts:
+                continue
+            for repeat in (*self._in_transit(arrival), *self._by_senders(arrival)):
+                add(repeat)
+            if unsaid and not found and self.is_asynchronous(arrival) and not _at_most_once(arrival):
+                add(Repeat("unsaid", f"nothing is said about the delivery of `{arrival.use.message.name}`", arrival.use.span))
+        attempts = process.fact("attempts")
+        if attempts.declared and attempts.value > 1 and attempts.span is not None:
+            add(Repeat("attempts", f"the handler tries again: `{attempts.text}`", attempts.span))
+        return list(found.values())
+
+    def _in_transit(self, arrival: Arrival) -> Iterator[Repeat]:
+        if any(hop.fact("dedup").declared for hop in arrival.hops):
+            return  # how long its memory has to last is a question of its own
+        for hop in arrival.hops:
+            delivery, redrive = hop.fact("delivery"), hop.fact("redrive")
+            if delivery.declared and delivery.span is not None:
+                if delivery.value == "at-least-once":
+                    yield Repeat("delivery", f"`{hop.name}` delivers at least once", delivery.span)
+                elif delivery.value == "exactly-once" and self._leaves_the_broker(arrival.process):
+                    text = f"`{hop.name}` delivers exactly once only what stays in its broker"
+                    yield Repeat("delivery", text, delivery.span)
+            if redrive.declared and redrive.span is not None:
+                yield Repeat("redrive", f"dead letters of `{hop.name}` are put back", redrive.span)
+        for action in self.index.producers(arrival.use.message):
+            outbox = action.process.fact("outbox")
+            if action.kind in _PUBLICATIONS and outbox.declared and outbox.span is not None:
+                name = action.process.service.name
+                yield Repeat("relay", f"the outbox of `{name}` publishes at least once", outbox.span)
+
+    def _leaves_the_broker(self, process: Process) -> bool:
+        return any(True for _ in self.system.actions_of(process, "write", "act", "call"))
+
+    def _by_senders(self, arrival: Arrival) -> Iterator[Repeat]:
+        for action in self.index.senders.get(arrival.use.message, ()):
+            fact = _tries(action)
+            if fact is not None and fact.span is not None:
+                text = f"{action.process.name} of `{action.process.service.name}` tries again: `{fact.text}`"
+                yield Repeat("attempts", text, fact.span)
+
+    def is_asynchronous(self, arrival: Arrival) -> bool:
+        """Whether the message comes as one: an event, over a channel, or sent without waiting for an answer."""
+        message = arrival.use.message
+        if message.kind == "event" or arrival.hops:
+            return True
+        return any(action.kind == "send" for action in self.index.senders.get(message, ()))
+
+    def is_redelivered(self, process: Process) -> bool:
+        """Whether what a crash interrupts is delivered again: at least once, and not given up after the first attempt."""
+        attempts = process.fact("attempts")
+        if attempts.declared and attempts.value <= 1:
+            return False
+        arrivals = [arrival for arrival in self.by_process.get(process, ()) if arrival.starts]
+        return bool(arrivals) and all(
+            arrival.channel is not None and arrival.channel.fact("delivery").value == "at-least-once"
+            for arrival in arrivals
+        )
+
+    def entries(self, process: Process) -> list[tuple[str, Span]]:
+        """Who outside the design starts the process and may do so again: the words and the place, in model order."""
+        found: dict[str, Span] = {}
+        for arrival in self.by_process.get(process, ()):
+            if not arrival.starts:
+                continue
+            message = arrival.use.message
+            for action in self.index.producers(message):
+                service = action.process.service
+                if service.external:
+                    found.setdefault(f"`{service.name}` {_VERBS[action.kind]} `{message.name}`", action.span)
+            for flow, span in self._flow_sources.get(message, ()):
+                found.setdefault(flow, span)
+            if message.visibility == "external" and not found:
+                found.setdefault(f"`{message.name}` comes from outside", message.place)
+        return list(found.items())
+
+    @cached_property
+    def _flow_sources(self) -> dict[Message, list[tuple[str, Span]]]:
+        sources: dict[Message, list[tuple[str, Span]]] = {}
+        for flow in self.system.flows.values():
+            if flow.source is None or not flow.source.external:
+                continue
+            for start in flow.starts:
+                if not isinstance(start, Workflow):
+                    text = f"`{flow.source.name}` starts flow `{flow.name}` with `{start.message.name}`"
+                    sources.setdefault(start.message, []).append((text, start.span))
+        return sources
+
+    # -------------------------------------------------------------------------------------------- dual writes
+
+    def dual_write(self, process: Process) -> DualWrite | None:
+        """Two effects of one execution path that no transaction spans: a write and a publication, an act and a publication
+        of an input that is not delivered again, or writes of two stores. None if there are none.
+
+        A workflow that keeps its state in a store goes on where a crash has stopped it and so has none.
+        """
+        if isinstance(process.fact("state").value, Store):
+            return None
+        actions = [a for a in self.system.actions_of(process) if a.region != "compensation"]
+        writes = [a for a in actions if a.kind == "write" and _stores(a)]
+        publications = [a for a in actions if a.kind in _PUBLICATIONS and not a.message.phantom]
+        pair = self._on_one_path(writes, publications) or self._on_one_path(publications, writes)
+        if pair is None and not self.is_redelivered(process):
+            acts = [a for a in actions if a.kind == "act"]
+            pair = self._on_one_path(acts, publications) or self._on_one_path(publications, acts)
+        return pair or self._two_stores(writes)
+
+    def _two_stores(self, writes: list[Action]) -> DualWrite | None:
+        for action in writes:
+            if len(_stores(action)) > 1:
+                return DualWrite(action, action)
+        stores = {store for action in writes for store in _stores(action)}
+        if len(stores) < 2:
+            return None
+        first = _stores(writes[0])[0]
+        here = [action for action in writes if _stores(action)[0] is first]
+        there = [action for action in writes if _stores(action)[0] is not first]
+        return self._on_one_path(here, there) or self._on_one_path(there, here)
+
+    def _on_one_path(self, sources: list[Action], targets: list[Action]) -> DualWrite | None:
+        """The first of the targets that control reaches from one of the sources, and that source."""
+        wanted = {action.id for action in targets}
+        origin: dict[int, Action] = {}
+        queue: deque[int] = deque()
+        for source in sources:
+            for edge in source.edges:
+                if edge.target not in origin:
+                    origin[edge.target] = source
+                    queue.append(edge.target)
+        while queue:
+            node = queue.popleft()
+            for edge in self.system.actions[node].edges:
+                action = self.system.actions[edge.target]
+                if edge.target not in origin and action.region != "compensation":
+                    origin[edge.target] = origin[node]
+                    queue.append(edge.target)
+        reached = sorted(node for node in wanted if node in origin)
+        return DualWrite(origin[reached[0]], self.system.actions[reached[0]]) if reached else None
+
+    # -------------------------------------------------------------------------------------------- loss
+
+    def carried(self, channel: Channel) -> list[Message]:
+        """The messages that travel over the channel without anybody waiting for an answer, by name."""
+        return self._carried.get(channel, [])
+
+    @cached_property
+    def _carried(self) -> dict[Channel, list[Message]]:
+        result: dict[Channel, list[Message]] = {}
+        for message in self.system.messages.values():
+            if message.channel is None:
+                continue
+            producers = self.index.producers(message)
+            if not producers or any(action.kind != "call" for action in producers):
+                result.setdefault(message.channel, []).append(message)
+        return result
+
+    def bears(self, view: FlowView, channel: Channel) -> bool:
+        """Whether the goal of a flow cannot be reached if the messages on the channel are lost.
+
+        Timers count as a way out, as a job that looks for what was lost; publishing a goal event counts as reaching it.
+        """
+        causality, goal = view.causality, view.flow.success
+        if goal is None or view.level is None:
+            return False
+        banned = {causality.sent(message) for message in self.carried(channel)}
+        for arrival in self.by_channel.get(channel, ()):
+            if arrival.starts and channel is not arrival.use.message.channel:
+                banned.add(causality.done(arrival.process.start))
+        if not banned & view.holds:
+            return False
+        holds = causality.graph.reached(view.roots | causality.spontaneous, banned)
+        reached = [
+            causality.done(target.process.actions[-1]) in holds
+            if isinstance(target, Workflow)
+            else target.message.phantom or causality.produced(target.message) in holds
+            for target in goal.targets
+        ]
+        return not (all(reached) if goal.mode == "all" else any(reached))
+
+    # -------------------------------------------------------------------------------------------- time
+
+    def horizon(self, channel: Channel) -> Horizon:
+        """F11, the redelivery horizon of a channel in seconds: how long after the first delivery of a message another one may
+        come. A lower bound: what is not declared counts nothing.
+
+        ``(deliveries - 1) * ack-timeout`` + the retention of the retry channels that lead back to it (once round) + the
+        retention of the dead-letter channel if dead letters are put back (``redrive``). Deliveries are those after which a
+        message is set aside, or the attempts of the consumer with the most.
+
+        Source: the visibility timeout, redrive and message retention rules of Amazon SQS (developer guide), generalised.
+        """
+        terms: list[tuple[str, float, tuple[Span, ...]]] = []
+        ack = channel.fact("ack_timeout")
+        deliveries, counted = self.deliveries(channel)
+        if ack.declared and deliveries > 1 and counted is not None:
+            if math.isinf(deliveries):
+                kept = channel.fact("retention")
+                if kept.declared:
+                    terms.append(("redelivered until it expires", kept.value, _spans(kept, counted)))
+            else:
+                text = f"{deliveries:g} deliveries, each after an acknowledgement timeout"
+                terms.append((text, (deliveries - 1) * ack.value, _spans(counted, ack)))
+        for retry in self.retry_channels(channel):
+            kept = retry.fact("retention")
+            if kept.declared:
+                terms.append((f"held in `{retry.name}`", kept.value, _spans(kept)))
+        redrive, target = channel.fact("redrive"), dead_letter(channel)
+        if redrive.declared and target is not None and target.channel not in self.retry_channels(channel):
+            kept = target.channel.fact("retention")
+            if kept.declared:
+                terms.append((f"put back from `{target.channel.name}`", kept.value, _spans(redrive, kept)))
+        return Horizon(sum(seconds for _, seconds, _ in terms), tuple(terms))
+
+    def deliveries(self, channel: Channel) -> tuple[float, Fact | None]:
+        """How often a message of the channel is delivered at most, and the fact that says so; 1 and None if nothing does."""
+        best: tuple[float, Fact | None] = (1, None)
+        target = dead_letter(channel)
+        if target is not None and target.after is not None:
+            best = (target.after, channel.fact("dead_letter"))
+        for arrival in self.by_channel.get(channel, ()):
+            own, attempts = arrival.process.fact("dead_letter"), arrival.process.fact("attempts")
+            if own.declared and own.value.after is not None and own.value.after > best[0]:
+                best = (own.value.after, own)
+            if attempts.declared and attempts.value > best[0]:
+                best = (attempts.value, attempts)
+        return best
+
+    def retry_channels(self, channel: Channel) -> list[Channel]:
+        """The channels through which dead letters of the channel come back to it, in order; empty if none do."""
+        passed: list[Channel] = []
+        target = dead_letter(channel)
+        while target is not None and target.channel is not channel:
+            if target.channel in passed:
+                return []
+            passed.append(target.channel)
+            target = dead_letter(target.channel)
+        return passed if target is not None else []
+
+
+def channel_of(use: MessageUse) -> Channel | None:
+    """The channel on which a message arrives where it is named: that of the newest version that the pin allows."""
+    versions = use.message.versions
+    if use.pin is not None:
+        versions = tuple(version for version in versions if in_range(version.number, use.pin)) or versions
+    return versions[-1].channel if versions else None
+
+
+def dead_letter(channel: Channel) -> DeadLetter | None:
+    """Where the channel's dead letters go, or None."""
+    fact = channel.fact("dead_letter")
+    return fact.value if fact.declared and not fact.value.channel.phantom else None
+
+
+def guards_itself(process: Process) -> bool:
+    """Whether a repetition does no harm: declared idempotent, a projection, or only a notice."""
+    return process.fact("idempotent").declared or (_only_informs(process) and not process.fact("idempotent").absent)
+
+
+def loses(channel: Channel) -> Fact | None:
+    """The declared fact by which the channel may lose a message, or None."""
+    delivery, volatile = channel.fact("delivery"), channel.fact("in_memory")
+    if delivery.declared and delivery.value == "at-most-once":
+        return delivery
+    return volatile if volatile.declared else None
+
+
+def shown(action: Action) -> str:
+    """An effect in the words of the design: ``writes OrdersDb.orders``, ``emits OrderPlaced``."""
+    if action.kind == "emit":
+        return f"emits {action.message.name}"
+    if action.kind in {"send", "call"}:
+        return f"{_VERBS[action.kind]} {action.message.name}"
+    return " ".join(action.span.text.split())
+
+
+_VERBS = {"emit": "emits", "send": "sends", "call": "calls"}
+
+
+def _only_informs(process: Process) -> bool:
+    return process.fact("projection").declared or process.fact("notifies").declared
+
+
+def _tries(action: Action) -> Fact | None:
+    """The fact by which a call or send is tried more than once, or None."""
+    for name in ("attempts", "retries"):
+        fact = action.fact(name)  # type: ignore[arg-type]
+        if fact.declared and fact.value > (1 if name == "attempts" else 0):
+            return fact
+    return None
+
+
+def _at_most_once(arrival: Arrival) -> bool:
+    return any(hop.fact("delivery").value == "at-most-once" for hop in arrival.hops)
+
+
+def _stores(action: Action) -> list[Store]:
+    return list(dict.fromkeys(entity.store for entity in action.entities if not entity.store.phantom))
+
+
+def _spans(*facts: Fact) -> tuple[Span, ...]:
+    return tuple(fact.span for fact in facts if fact.span is not None)
+
+
+def said_by_another(elements: Iterable[Process | Channel], name: Literal["idempotent", "dead_letter"], own: object) -> bool:
+    """The vocabulary gate: whether some other element says that it has this, or that it has none."""
+    return any(element is not own and not element.fact(name).unknown for element in elements)

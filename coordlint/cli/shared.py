@@ -1,0 +1,124 @@
+"""What the commands share: output whatever the terminal, colours, one-sentence errors, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TEXT_FORMATS = ("full", "concise", "markdown")
+SEVERITIES = ("error", "warning", "info", "hint")
+PROFILES = ("minimal", "default", "strict", "production")
+STDIN = "-"
+
+
+class Failure(click.ClickException):
+    """The run cannot be done; the message is one sentence that names the remedy."""
+
+    exit_code = 2
+
+
+color = click.option(
+    "--color",
+    type=click.Choice(("auto", "always", "never")),
+    default="auto",
+    show_default=True,
+    help="Colours; auto heeds FORCE_COLOR, NO_COLOR and TERM.",
+)
+
+
+def wants_color(when: str, environ: Mapping[str, str], terminal: bool) -> bool:
+    """Decide on colours: `--color`, then FORCE_COLOR, NO_COLOR, TERM=dumb, and last whether it is a terminal.
+
+    Args:
+        when: `always`, `never` or `auto`.
+        environ: the environment; an empty variable counts as unset.
+        terminal: whether the output goes to a terminal.
+    """
+    if when != "auto":
+        return when == "always"
+    if environ.get("FORCE_COLOR"):
+        return environ["FORCE_COLOR"] not in ("0", "false")
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    return terminal
+
+
+def relative(path: str) -> str:
+    """A path below the current folder without that folder: reports and fingerprints shall be the same on every machine."""
+    here = os.getcwd() + os.sep
+    return path.removeprefix(here) if path != here else "."
+
+
+def split(values: Sequence[str]) -> list[str]:
+    """The parts of values that may be lists with commas."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def write(text: str, *, utf8: bool = False) -> None:
+    """Write to standard output whatever its encoding; a reader that went away is no error."""
+    encoding = "utf-8" if utf8 else sys.stdout.encoding or "utf-8"
+    stream = sys.stdout.buffer
+    try:
+        stream.write(text.encode(encoding, "backslashreplace"))
+        stream.flush()
+    except BrokenPipeError:
+        leave_pipe()
+
+
+def leave_pipe() -> None:
+    """Point standard output to nowhere, or Python complains about the broken pipe when it shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def colored(when: str) -> bool:
+    """Whether standard output gets colours."""
+    return wants_color(when, os.environ, sys.stdout.isatty())
+
+
+def one_sentence(error: click.ClickException) -> str:
+    """The error as one sentence; a wrong use names the help to look at."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "coordlint"
+        return f"{message[:1].lower()}{message[1:]} (see `{command} --help`)"
+    return message
+
+
+def report_crash(code: str, error: Exception) -> None:
+    """Say that a rule failed, and what to do about it."""
+    if os.environ.get("COORDLINT_TRACEBACK") == "1":
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    complain(
+        f"rule {code} failed ({type(error).__name__}: {error}), the others ran: "
+        "please report it together with what COORDLINT_TRACEBACK=1 shows"
+    )
+
+
+def complain(message: str) -> int:
+    """Say why the run cannot be done; returns its exit code."""
+    text = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    click.echo(f"coordlint: {text}", err=True)
+    return 2
+
+
+def hint(message: str) -> None:
+    """Say something beside the report: it goes to standard error, so that standard output stays clean for machines."""
+    click.echo(f"coordlint: {message}", err=True)
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a file whole or not at all; raises Failure with the reason."""
+    from coordlint.source import replace_file
+
+    try:
+        replace_file(path, text)
+    except OSError as error:
+        raise Failure(f"cannot write `{path}`: {(error.strerror or str(error)).lower()}") from None

@@ -1,0 +1,61 @@
+"""The loop of `check --watch`: look at the files' times, and check again when one has changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import click
+
+from coordlint.cli.shared import complain, hint, one_sentence
+
+PAUSE = 0.3
+"""Seconds between two looks: below what a person notices, far above what a look costs."""
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def watch(paths: Sequence[str], check: Callable[[], int], *, rounds: int | None = None) -> int:
+    """Check now and after every change of a design or configuration below the paths, until interrupted.
+
+    Args:
+        paths: files and folders to look at; the current folder if there are none.
+        check: one run; a run that cannot be done is reported, and watching goes on.
+        rounds: stop after so many runs; None for never.
+    """
+    done = 0
+    code = 0
+    seen: Stamp | None = None
+    try:
+        while rounds is None or done < rounds:
+            stamp = _stamp(paths or (".",))
+            if stamp != seen:
+                seen = stamp
+                done += 1
+                try:
+                    code = check()
+                except click.ClickException as error:
+                    code = complain(one_sentence(error))
+                hint("watching, press Ctrl+C to stop")
+            else:
+                time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        click.echo(err=True)
+    return code
+
+
+def _stamp(paths: Sequence[str]) -> Stamp:
+    files: list[tuple[str, int, int]] = []
+    for path in paths:
+        folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
+        for at, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                if name.endswith((".coord", ".toml")):
+                    try:
+                        status = os.stat(os.path.join(at, name))
+                    except OSError:
+                        continue
+                    files.append((os.path.join(at, name), status.st_mtime_ns, status.st_size))
+    return tuple(files)
