@@ -15,7 +15,10 @@ from coordlint.source import Source, SourceError, read_source
 from coordlint.syntax import Clause, Document, Name, Text
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from coordlint.analysis.causality import Causality
+    from coordlint.analysis.delivery import Delivery
     from coordlint.analysis.flows import FlowView
     from coordlint.graph import Index
     from coordlint.system import System
@@ -30,6 +33,7 @@ class Design:
         documents: the parsed files, the root first.
         system: the resolved model.
         problems: syntax, include and reference findings (SYN and REF codes).
+        today: the day that dates are held against; without it nothing is past.
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class Design:
         *,
         profile: str = "default",
         options: Mapping[str, Mapping[str, object]] | None = None,
+        today: date | None = None,
     ) -> None:
         self.documents = documents
         self.system = system
         self.problems = problems
         self.profile = profile
         self.options = options or {}
+        self.today = today
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -74,11 +80,32 @@ class Design:
         return Causality(self.index)
 
     @cached_property
+    def delivery(self) -> Delivery:
+        """How messages reach their handlers, how often, and what is lost on the way."""
+        from coordlint.analysis.delivery import Delivery
+
+        return Delivery(self.index)
+
+    @cached_property
     def flows(self) -> tuple[FlowView, ...]:
         """The declared flows, by name, seen through causality."""
         from coordlint.analysis.flows import FlowView
 
         return tuple(FlowView(self.causality, flow) for flow in self.system.flows.values())
+
+    @cached_property
+    def criticals(self) -> tuple[Critical, ...]:
+        """The components that flows cannot do without, the most exposed first."""
+        from coordlint.analysis.criticality import criticals
+
+        return criticals(self.causality, self.flows, zones=self.profile == "production")
+
+    @cached_property
+    def shared_fates(self) -> tuple[SharedFate, ...]:
+        """The calls whose fallback fails together with them."""
+        from coordlint.analysis.criticality import shared_fates
+
+        return shared_fates(self.flows)
 
 
 def load(
@@ -89,6 +116,7 @@ def load(
     options: Mapping[str, Mapping[str, object]] | None = None,
     root: str | None = None,
     overlay: Mapping[str, Source] | None = None,
+    today: date | None = None,
 ) -> Design:
     """Read a root file and everything it includes, and resolve the design.
 
@@ -99,6 +127,7 @@ def load(
         options: rule options by code.
         root: the project root that includes may not leave; the root file's folder if left out.
         overlay: texts to read instead of files, by real path, such as those of unsaved edits.
+        today: the day that dates such as `deprecated until` are held against; without it nothing is past.
 
     Raises:
         SourceError: the root file cannot be read. Everything else wrong becomes a finding.
@@ -114,6 +143,7 @@ def load(
         (*syntax, *reader.problems, *problems),
         profile=profile,
         options=options,
+        today=today,
     )
 
 

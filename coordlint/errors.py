@@ -52,6 +52,8 @@ def expected_words(expected: Iterable[str], words_of: Mapping[str, tuple[str, ..
     keywords = sorted({word for name in names for word in words_of.get(name, ())})
     signs = [_SIGNS[name] for name in _SIGNS if name in names]
     if len(keywords) > _FEW:
+        if inside and "_RB" not in names:
+            return _listed(["a statement", *(sign for sign in signs if sign == "`{`")])
         where = f"a line of the `{inside}` body" if inside else "a declaration such as `service` or `event`"
         return _listed(
             [*(words for words in literals if words == LITERALS["FIELD"]), where, *(s for s in signs if s == "`}`")]
@@ -93,14 +95,15 @@ def unexpected(
 def meant_keyword(
     found: str, kind: str, expected: Iterable[str], words_of: Mapping[str, tuple[str, ...]]
 ) -> str | None:
-    """The keyword that a word misspells, among those that may stand here, or None."""
-    keywords = {word for name in expected for word in words_of.get(name, ())}
-    return closest(found, sorted(keywords)) if kind == "WORD" else None
+    """The keyword that a word misspells, among those that may stand here, or None. A keyword misspells no other."""
+    if kind != "WORD" or any(found in words for words in words_of.values()):
+        return None
+    return closest(found, sorted({word for name in expected for word in words_of.get(name, ())}))
 
 
 def _unit_hint(found: str, kind: str, expected: frozenset[str]) -> str:
     """The remedy for a number without its unit."""
-    if kind == "INT":
+    if kind == "INT" and len(expected) <= _FEW + 2:
         for name, unit in (("DURATION", "s"), ("RATE", "/s"), ("PERCENT", "%"), ("SIZE", "KB")):
             if name in expected:
                 return f"a number needs its unit here: `{found}{unit}`?"

@@ -35,11 +35,11 @@ def is_near(left: str, right: str) -> bool:
 
 
 def closest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that was probably meant, or ``None``: one edit for short names, two from six letters on.
+    """The candidate that was probably meant, or ``None``: two edits from six letters on, one from three, else only the case.
 
     Ties go to the alphabetically first, so that the answer does not depend on an order of declarations.
     """
-    limit = 1 if len(name) < 6 else 2
+    limit = 2 if len(name) >= 6 else 1 if len(name) >= 3 else 0
     folded = name.casefold()
     best: tuple[int, str] | None = None
     for candidate in candidates:

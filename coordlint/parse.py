@@ -42,7 +42,7 @@ def parse(source: Source) -> Document:
     declarations = parser.run()
     problems += parser.problems
     problems.sort(key=lambda finding: finding.primary.span.start)
-    return Document(source, declarations, comments, tuple(problems))
+    return Document(source, declarations, comments, tuple(problems), frozenset(parser.lost))
 
 
 def _has_endless_line(source: Source) -> bool:
@@ -312,6 +312,7 @@ class _Parser:
         self.source = source
         self.tokens = tokens
         self.problems: list[Finding] = []
+        self.lost: set[str] = set()
         self.lark, self.terminals = grammar()
         conf = self._fresh().parser_state.parse_conf
         self.states: dict[int, dict[str, Any]] = conf.parse_table.states
@@ -626,9 +627,12 @@ class _Recovery:
             if depth == 0 and text == "}":
                 return candidate
             first = self._first_on_line(candidate)
-            reachable = (depth == 0 and not whole_line) or (first and (depth == 0 or self._column(candidate) <= margin))
+            at_margin = first and self._column(candidate) <= margin
+            reachable = (depth == 0 and (first or not whole_line)) or at_margin
             if reachable and text != "}" and self._begins_clause(candidate, mark.stack):
                 return candidate
+            if at_margin and depth == 0 and candidate > index and self.tokens[candidate].raw == "WORD":
+                return candidate  # a line of its own, and the next error
             depth += (text == "{") - (text == "}")
         return len(self.tokens)
 
@@ -664,6 +668,18 @@ class _Recovery:
         while not self._first_on_line(index):
             index -= 1
         return self._column(index)
+
+    def _names_in(self, start: int, stop: int) -> set[str]:
+        """The names a damaged declaration may have declared: what follows its keywords, and further names of a list."""
+        names = set()
+        for index in range(start + 1, stop):
+            token, before = self.tokens[index], self.tokens[index - 1]
+            if before.text in self.starters or before.text == ",":
+                if token.raw == "WORD":
+                    names.add(token.text)
+                elif token.raw == "STRING":
+                    names.add(_unescape(token.text))
+        return names
 
     # -------------------------------------------------------------------------------------------- messages
 

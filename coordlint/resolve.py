@@ -86,6 +86,7 @@ class _Resolver:
         self.problems: list[Finding] = []
         self.prefix = ""
         self.phantoms: dict[tuple[str, str], Element] = {}
+        self.lost = frozenset(name for part in parts for name in part.document.lost)
 
     # -------------------------------------------------------------------------------------------- problems
 
@@ -421,6 +422,8 @@ class _Resolver:
         """Report a name that means nothing; the near miss, if there is one."""
         candidates = cast("dict[str, Element]", space)
         span = span or ref.span
+        if name in self.lost or name.rpartition(".")[2] in self.lost:
+            return None
         meant = closest(name, sorted(candidates))
         if meant is None:
             self.report("REF001", span, f"there is no {what} `{name}`", "declare it, or correct the name")

@@ -33,7 +33,7 @@ class Request:
         ignores: heed ignore comments.
         baseline: the baseline file; None for the configured one, empty for none.
         base: the folder that fingerprints name files from; None for that of the configuration, or of the baseline.
-        today: the day that ends of ignores are held against.
+        today: the day that dates are held against: ends of ignores, of deprecated versions.
     """
 
     paths: tuple[str, ...] = ()
@@ -192,6 +192,7 @@ def _check(
         options=config.rules,
         root=root,
         overlay=overlay,
+        today=request.today,
     )
     result = check(
         design,

@@ -120,9 +120,13 @@ V = TypeVar("V", Name, Ref, Quantity, Word, Text, Clause)
 
 
 class Document(NamedTuple):
-    """One parsed file: its intact declarations, its comments and the syntax errors that were found on the way."""
+    """One parsed file: its intact declarations, its comments and the syntax errors that were found on the way.
+
+    ``lost`` are names that a syntax error has taken with it: whoever refers to them is not to blame.
+    """
 
     source: Source
     declarations: tuple[Clause, ...]
     comments: tuple[Span, ...] = ()
     problems: tuple[Finding, ...] = ()
+    lost: frozenset[str] = frozenset()

@@ -1,317 +1,23 @@
-"""Availability: which components flows cannot lose, what each of them survives, and what a flow can promise at most."""
+"""Availability: what a flow can promise at most, from the declared availabilities of what it needs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from coordlint.analysis.causality import Causality, Component
+from coordlint.analysis.causality import Component
+from coordlint.analysis.criticality import durable, lossy
 from coordlint.analysis.decisions import ALWAYS, NEVER, Decisions, TooLargeError
 from coordlint.analysis.flows import FlowView
-from coordlint.system import Action, Broker, Channel, Fact, Flow, Process, Service, Store, Trigger, Workflow
-
-WEIGHTS = {"low": 1, "normal": 2, "high": 4, "critical": 8}
-"""How much a flow counts in a blast radius, by its criticality; ``normal`` if none is declared."""
+from coordlint.system import Action, Channel, Fact, Process, Service, Store, Workflow
 
 STATES = 1 << 18
 """The most cases that an exact availability may take apart."""
 
 _MOST_VARIABLES = 256
 """Beyond that many components that are not needed in every case, taking cases apart is hopeless (and deep)."""
-
-
-def criticals(causality: Causality, flows: Sequence[FlowView], *, zones: bool = False) -> tuple[Critical, ...]:
-    """The components that cut a declared success goal of at least one flow when they are down.
-
-    First those that survive no crash of a unit, by falling blast radius, then the others; equal ones by the rate of the flows
-    that they cut, then by name.
-
-    Args:
-        causality: the causality of the design.
-        flows: all its flows.
-        zones: whether a single declared zone counts as one unit, see :func:`tolerance`.
-    """
-    cut: dict[Component, list[FlowView]] = {}
-    branches: dict[Component, list[FlowView]] = {}
-    touched: dict[Component, list[FlowView]] = {}
-    for view in flows:
-        for component in view.critical:
-            cut.setdefault(component, []).append(view)
-        for component in _cutting_branches(view):
-            branches.setdefault(component, []).append(view)
-        for component in view.components:
-            touched.setdefault(component, []).append(view)
-    total = sum(weight(view.flow) for view in flows)
-    internal = sum(not service.external for service in causality.system.services.values() if not service.phantom)
-    found = [
-        Critical(
-            component,
-            tuple(cut.get(component, ())),
-            tuple(branches.get(component, ())),
-            tolerance(component, zones=zones),
-            sum(weight(view.flow) for view in cut.get(component, ())) / total,
-            tuple(touched.get(component, ())),
-            internal,
-        )
-        for component in causality.components
-        if component in cut or component in branches
-    ]
-    return tuple(sorted(found, key=_rank))
-
-
-@dataclass(frozen=True, eq=False)
-class Critical:
-    """A component that flows cannot do without.
-
-    Attributes:
-        component: a service, store or broker.
-        flows: the flows whose goal is not reached while it is down, by name.
-        branches: the flows of which it cuts some success goals, but not all.
-        tolerance: how many crashes it survives.
-        flow_share: the weight of the flows it cuts, as a share of the weight of all flows (0 to 1).
-        touched: the flows of which it carries some part.
-        internal: how many services are our own.
-    """
-
-    component: Component
-    flows: tuple[FlowView, ...]
-    branches: tuple[FlowView, ...]
-    tolerance: Tolerance
-    flow_share: float
-    touched: tuple[FlowView, ...]
-    internal: int
-
-    @cached_property
-    def lost(self) -> tuple[Service, ...]:
-        """Our services that some flow reaches only while this component is up (itself included), by name."""
-        found = {service.name: service for view in self.touched for service in view.lost(self.component)}
-        if isinstance(self.component, Service):
-            found[self.component.name] = self.component
-        return tuple(found[name] for name in sorted(found) if not found[name].external)
-
-    @property
-    def service_share(self) -> float:
-        """The lost services as a share of our own services (0 to 1)."""
-        return len(self.lost) / self.internal if self.internal else 0.0
-
-    @property
-    def blast_radius(self) -> float:
-        """BR = share of the flows by weight x share of the services, from 0 to 1."""
-        return self.flow_share * self.service_share
-
-    @property
-    def rate(self) -> float:
-        """The sum of the declared rates of the flows it cuts, per second."""
-        return sum(view.flow.fact("rate").value for view in self.flows if view.flow.fact("rate").declared)
-
-    @cached_property
-    def stalls(self) -> Stall | None:
-        """Why its outage delays every flow that it cuts instead of failing it, or None if some flow fails."""
-        return stall(self.component, self.flows)
-
-
-def weight(flow: Flow) -> int:
-    """How much the flow counts; see :data:`WEIGHTS`."""
-    return WEIGHTS.get(flow.fact("criticality").value, WEIGHTS["normal"])
-
-
-def _rank(critical: Critical) -> tuple[bool, float, float, str]:
-    # Blast radii are only computed where they are told: they cost one pass over the services of a flow each.
-    exposed = critical.tolerance.crashes == 0
-    return (
-        not exposed,
-        -(critical.blast_radius if exposed else critical.flow_share),
-        -critical.rate,
-        critical.component.name,
-    )
-
-
-def _cutting_branches(view: FlowView) -> Iterable[Component]:
-    """The components that cut one of several alternative success goals without cutting the flow."""
-    goal = view.flow.success
-    if goal is None or goal.mode != "any" or len(goal.targets) < 2 or view.level is None or view.goal is None:
-        return ()
-    found: dict[Component, None] = {}
-    for target in view.causality.graph.inputs[view.goal]:
-        found.update(dict.fromkeys(view.critical_to(target)))
-    return [component for component in found if component not in set(view.critical)]
-
-
-# ------------------------------------------------------------------------------------------------ instance tolerance
-
-
-class Tolerance(NamedTuple):
-    """How many of its units a component can lose, and the declared facts that say so, the decisive one first."""
-
-    crashes: int | None
-    facts: tuple[Fact, ...] = ()
-
-    @property
-    def unknown(self) -> bool:
-        """Nothing declared answers the question."""
-        return self.crashes is None
-
-
-def tolerance(component: Component, *, zones: bool = False) -> Tolerance:
-    """t(c): the crashes of one unit that a component survives; None when that is not declared.
-
-    A service survives ``replicas`` - 1. A store does with automatic failover, and none with manual or no failover. A broker
-    survives ``replication`` - ``min-insync`` and, if it votes by ``quorum``, half of its ``nodes`` less one half: the smallest of what
-    is declared counts.
-
-    Args:
-        component: a service, store or broker.
-        zones: whether replicas that all stand in one declared zone count as one unit.
-    """
-    if isinstance(component, Service):
-        return _service_tolerance(component, zones)
-    if isinstance(component, Store):
-        return _store_tolerance(component)
-    return _broker_tolerance(component)
-
-
-def _service_tolerance(service: Service, ask_zones: bool) -> Tolerance:
-    replicas, zones = service.fact("replicas"), service.fact("zones")
-    if ask_zones and zones.declared and zones.value == 1:
-        return Tolerance(0, (zones, replicas) if replicas.declared else (zones,))
-    if replicas.declared:
-        return Tolerance(max(replicas.value - 1, 0), (replicas,))
-    if zones.declared and zones.value > 1:  # a replica in each
-        return Tolerance(zones.value - 1, (zones,))
-    return Tolerance(None)
-
-
-def _store_tolerance(store: Store) -> Tolerance:
-    replicas, failover = store.fact("replicas"), store.fact("failover")
-    if replicas.declared and replicas.value <= 1:
-        return Tolerance(0, (replicas,))
-    if failover.declared:
-        facts = (failover, replicas) if replicas.declared else (failover,)
-        if failover.value != "auto":
-            return Tolerance(0, facts)
-        return Tolerance(replicas.value - 1 if replicas.declared else 1, facts)
-    return Tolerance(None, (replicas,) if replicas.declared else ())
-
-
-def _broker_tolerance(broker: Broker) -> Tolerance:
-    nodes, replication = broker.fact("nodes"), broker.fact("replication")
-    insync, quorum = broker.fact("min_insync"), broker.fact("quorum")
-    limits = []
-    if nodes.declared:
-        voting = quorum.declared and nodes.value > 1
-        limits.append(
-            Tolerance((nodes.value - 1) // 2, (nodes, quorum)) if voting else Tolerance(nodes.value - 1, (nodes,))
-        )
-    if replication.declared and insync.declared:
-        limits.append(Tolerance(replication.value - insync.value, (replication, insync)))
-    elif replication.declared:
-        limits.append(Tolerance(replication.value - 1, (replication,)))
-    if not limits:
-        return Tolerance(None)
-    smallest = min(max(limit.crashes or 0, 0) for limit in limits)
-    facts = [fact for limit in limits if max(limit.crashes or 0, 0) == smallest for fact in limit.facts]
-    return Tolerance(smallest, tuple(facts))
-
-
-# ------------------------------------------------------------------------------------------------ stall or loss
-
-
-class Stall(NamedTuple):
-    """All work for a service waits in channels that keep it longer than the service promises to be away."""
-
-    rto: Fact
-    retention: Fact
-
-
-def stall(component: Component, flows: Iterable[FlowView]) -> Stall | None:
-    """Whether an outage delays these flows instead of failing them; the shortest retention that makes it so, or None.
-
-    Every way into the service has to be a message on a channel that loses nothing and keeps it (``retention``) at least for the
-    declared ``rto`` of the service; what waits inside it has to be kept in a store.
-    """
-    if not isinstance(component, Service) or not component.fact("rto").declared:
-        return None
-    rto = component.fact("rto")
-    kept: list[Fact] = []
-    for view in flows:
-        found = _waiting_for(component, view, rto.value)
-        if found is None:
-            return None
-        kept += found
-    return Stall(rto, min(kept, key=lambda fact: float(fact.value))) if kept else None
-
-
-def _waiting_for(service: Service, view: FlowView, rto: float) -> list[Fact] | None:
-    """The retentions of all ways into the service in this flow, or None if some way does not wait that long."""
-    index = view.causality.index
-    if view.flow.source is service:
-        return None
-    kept: list[Fact] = []
-    for process in view.processes:
-        if process.service is service:
-            if not _survives(process):
-                return None
-            for trigger in process.triggers:
-                if trigger.kind not in {"command", "event", "start"}:
-                    return None
-                kept_here = _retained(process, trigger, view, rto)
-                if kept_here is None:
-                    return None
-                kept += kept_here
-            for action in view.causality.system.actions_of(process, "await"):
-                for use in action.uses:
-                    if not _keeps(use.message.channel, rto):
-                        return None
-        elif any(use.target is service for use in process.service.uses):
-            return None
-    for workflow_start in view.flow.starts:
-        if isinstance(workflow_start, Workflow) and workflow_start.service is service:
-            return None
-    for process in view.processes:
-        for action in view.causality.system.actions_of(process, "call"):
-            if any(handler.service is service for handler in index.handlers(action.message)):
-                return None
-    return kept
-
-
-def _retained(process: Process, trigger: Trigger, view: FlowView, rto: float) -> list[Fact] | None:
-    kept = []
-    for use in trigger.uses:
-        channel = trigger.via or use.message.channel
-        if channel is None or not _keeps(channel, rto):
-            return None
-        kept.append(channel.fact("retention"))
-    return kept
-
-
-def _survives(process: Process) -> bool:
-    """Whether what the process waits for outlives a crash of its service: a workflow needs a store for its state."""
-    state = process.fact("state").value
-    return process.workflow is None or (isinstance(state, Store) and not state.fact("in_memory").declared)
-
-
-def _keeps(channel: Channel | None, seconds: float) -> bool:
-    if channel is None or lossy(channel):
-        return False
-    retention = channel.fact("retention")
-    return retention.declared and bool(retention.value >= seconds)
-
-
-def lossy(channel: Channel) -> bool:
-    """Whether the channel is declared to lose messages that nobody takes: kept in memory, or delivered at most once."""
-    return channel.fact("in_memory").declared or channel.fact("delivery").value == "at-most-once"
-
-
-def durable(channel: Channel) -> bool:
-    """Whether the channel is declared to keep messages for a consumer that is away."""
-    kept = channel.fact("retention").declared or channel.fact("delivery").value in {"at-least-once", "exactly-once"}
-    return kept and not lossy(channel)
-
-
-# ------------------------------------------------------------------------------------------------ numbers
 
 
 class Contributor(NamedTuple):
@@ -367,19 +73,24 @@ def availability_bound(
     """
     if view.goal is None or view.level is None:
         return None
-    chances = {}
-    facts = {}
+    cone = _cone(view)
     roles = _Roles(view)
-    for component in view.causality.components:
+    chances: dict[Component, float] = {}
+    facts: dict[Component, Fact] = {}
+    for node in cone:
+        if node not in view.causality.component_nodes:
+            continue
+        component = view.causality.component_at(node)
         fact = component.fact("availability")
-        if not component.phantom and fact.declared and fact.value < 1:
+        if fact.declared and fact.value < 1:
             chance = roles.availability(component, acceptance=acceptance, duration=duration)
             if chance < 1:
                 chances[component], facts[component] = chance, fact
     needed = [component for component in view.critical if component in chances]
     always = math.prod(chances[component] for component in needed)
-    others = [component for component in chances if component not in set(needed)]
-    structure = _Structure(view, others, states)
+    factored = set(needed)
+    others = [component for component in chances if component not in factored]
+    structure = _Structure(view, cone, others, states)
     rest = structure.probability(chances)
     gains = {component: always * rest * (1 / chances[component] - 1) for component in needed if chances[component]}
     for component in structure.variables:
@@ -422,30 +133,25 @@ def with_slack(availability: float, slack: float, mttr: float) -> float:
 class _Structure:
     """The flow's goal as a condition over some components, the others being up."""
 
-    def __init__(self, view: FlowView, components: Sequence[Component], states: int) -> None:
+    def __init__(self, view: FlowView, cone: dict[int, int], components: Sequence[Component], states: int) -> None:
         self.variables: list[Component] = []
         self.exact = True
         self._decisions = Decisions(states)
         self._condition = ALWAYS
-        cone = _cone(view)
-        used = [component for component in components if view.causality.up(component) in cone]
-        if not used:
+        if not components:
             return
         try:
-            if len(used) > _MOST_VARIABLES:
+            if len(components) > _MOST_VARIABLES:
                 raise TooLargeError
-            # Components that are met together stay together: that keeps the diagram small.
-            used.sort(key=lambda component: cone[view.causality.up(component)])
-            self._condition = self._goal(view, cone, used)
-            self.variables = used
+            self._condition = self._goal(view, cone, components)
+            self.variables = list(components)
         except TooLargeError:
             self.exact = False
-            self._condition = ALWAYS
 
     def probability(self, chances: dict[Component, float]) -> float:
         return self._decisions.probability(self._condition, [chances[one] for one in self.variables])
 
-    def _goal(self, view: FlowView, cone: dict[int, int], components: list[Component]) -> int:
+    def _goal(self, view: FlowView, cone: dict[int, int], components: Sequence[Component]) -> int:
         """The least fixpoint, symbolically: every node's condition grows until nothing changes."""
         graph, decisions = view.causality.graph, self._decisions
         conditions = dict.fromkeys(cone, NEVER)
@@ -476,7 +182,7 @@ class _Structure:
 
 
 def _cone(view: FlowView) -> dict[int, int]:
-    """The nodes that hold and that the goal may rest on, numbered backwards from the goal."""
+    """The nodes that hold and that the goal may rest on, numbered backwards from it: what is met together stays together."""
     graph = view.causality.graph
     assert view.goal is not None
     cone = {view.goal: 0}

@@ -143,7 +143,9 @@ class Calls:
         """Whether the step's time facts govern more than one call: several, a wait, or one with time facts of its own."""
         if not any(name in step.facts for name in TIMING):
             return False
-        waiting = [a for a in (self.system.actions[number] for number in step.actions) if a.kind in {"call", "await", "timer"}]
+        waiting = [
+            a for a in (self.system.actions[number] for number in step.actions) if a.kind in {"call", "await", "timer"}
+        ]
         return len(waiting) != 1 or waiting[0].kind != "call" or any(name in waiting[0].facts for name in TIMING)
 
     def retries(self, call: Action) -> list[Retry]:
@@ -163,9 +165,7 @@ class Calls:
 
 
 def _governed(*levels: Mapping[str, Fact]) -> Governed:
-    return Governed(
-        _first(levels, "timeout"), _first(levels, "deadline"), _retry(levels), _first(levels, "backoff")
-    )
+    return Governed(_first(levels, "timeout"), _first(levels, "deadline"), _retry(levels), _first(levels, "backoff"))
 
 
 def _first(levels: Iterable[Mapping[str, Fact]], name: str) -> Fact:

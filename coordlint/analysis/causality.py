@@ -74,6 +74,10 @@ class Causality:
         """The given node that stands for the component being up."""
         return self._up[component]
 
+    def needed_by(self, component: Component) -> list[Component]:
+        """The component and all that it ``uses``, directly and indirectly."""
+        return _closure(component)
+
     @cached_property
     def component_nodes(self) -> frozenset[int]:
         """The given nodes of all components."""

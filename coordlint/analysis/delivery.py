@@ -186,7 +186,13 @@ class Delivery:
             for repeat in (*self._in_transit(arrival), *self._by_senders(arrival)):
                 add(repeat)
             if unsaid and not found and self.is_asynchronous(arrival) and not _at_most_once(arrival):
-                add(Repeat("unsaid", f"nothing is said about the delivery of `{arrival.use.message.name}`", arrival.use.span))
+                add(
+                    Repeat(
+                        "unsaid",
+                        f"nothing is said about the delivery of `{arrival.use.message.name}`",
+                        arrival.use.span,
+                    )
+                )
         attempts = process.fact("attempts")
         if attempts.declared and attempts.value > 1 and attempts.span is not None:
             add(Repeat("attempts", f"the handler tries again: `{attempts.text}`", attempts.span))
@@ -483,6 +489,8 @@ def _spans(*facts: Fact) -> tuple[Span, ...]:
     return tuple(fact.span for fact in facts if fact.span is not None)
 
 
-def said_by_another(elements: Iterable[Process | Channel], name: Literal["idempotent", "dead_letter"], own: object) -> bool:
+def said_by_another(
+    elements: Iterable[Process | Channel], name: Literal["idempotent", "dead_letter"], own: object
+) -> bool:
     """The vocabulary gate: whether some other element says that it has this, or that it has none."""
     return any(element is not own and not element.fact(name).unknown for element in elements)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from coordlint.check import Result
 
-FORMATS = ("full", "concise", "json", "sarif")
+FORMATS = ("full", "concise", "json", "sarif", "junit", "github", "gitlab", "checkstyle", "markdown")
 """The formats of `check`; each is a module here whose `render` makes the text."""
 
 
