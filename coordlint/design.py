@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from coordlint.analysis.causality import Causality
+    from coordlint.analysis.criticality import Critical, SharedFate
     from coordlint.analysis.delivery import Delivery
     from coordlint.analysis.flows import FlowView
     from coordlint.graph import Index
@@ -82,9 +83,10 @@ class Design:
     @cached_property
     def delivery(self) -> Delivery:
         """How messages reach their handlers, how often, and what is lost on the way."""
+        from coordlint.analysis.calls import Calls
         from coordlint.analysis.delivery import Delivery
 
-        return Delivery(self.index)
+        return Delivery(self.index, Calls(self.index))
 
     @cached_property
     def flows(self) -> tuple[FlowView, ...]:

@@ -50,6 +50,9 @@ _ABSENT_WORDS = {
 _BLOCKS = frozenset({"on_failure", "on_timeout", "fallback", "compensate"})
 _REPEATABLE = frozenset({"note", "tags", "link"})
 
+LARGEST = 1e15
+"""No number of a design is meant to be larger. Below it counts are exact, and what is computed with them stays finite."""
+
 
 class _Reading(NamedTuple):
     name: str
@@ -76,6 +79,7 @@ def read(clauses: Iterable[Clause], names: Names, *, what: str) -> dict[str, Fac
             fact = fact._replace(value=(*facts[name].value, *fact.value))
         first.setdefault(name, clause)
         facts[name] = fact
+    facts = {name: fact for name, fact in facts.items() if not fact.unknown}
     _check_together(facts, names, what)
     return facts
 
@@ -126,36 +130,57 @@ def _number(clause: Clause) -> Quantity:
 
 def _quantity(clause: Clause, names: Names) -> Fact:
     number = _number(clause)
-    value: float | int = number.value
-    word = clause.kind.replace("_", "-")
-    if clause.kind in _COUNTS or clause.kind == "retries":
-        value = int(value)
-    if value == 0 and clause.kind != "retries":
-        names.report(
-            "REF003", clause.span, f"`{word} {number.text}` cannot be", "give a value above zero, or leave it out"
-        )
-    if clause.kind == "availability" and value > 1:
-        names.report(
-            "REF003", clause.span, f"`{word} {number.text}` is above 100%", "give a percentage such as `99.9%`"
-        )
-    return Fact("declared", value, clause.span)
+    said = f"`{clause.kind.replace('_', '-')} {_shown(number)}`"
+    if number.value > LARGEST:
+        names.report("REF003", clause.span, f"{said} is more than any system has", "correct the number")
+        return Fact()
+    if number.value == 0 and clause.kind != "retries":
+        names.report("REF003", clause.span, f"{said} cannot be", "give a value above zero, or leave it out")
+        return Fact()
+    if clause.kind == "availability" and number.value > 1:
+        names.report("REF003", clause.span, f"{said} is above 100%", "give a percentage such as `99.9%`")
+        return Fact()
+    is_count = clause.kind in _COUNTS or clause.kind == "retries"
+    return Fact("declared", int(number.value) if is_count else number.value, clause.span)
 
 
-def positive(quantity: Quantity, names: Names) -> float:
-    """The value of a quantity that has to be above zero; REF003 if it is not."""
+def _shown(number: Quantity) -> str:
+    text = number.text
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def positive(quantity: Quantity, names: Names) -> float | None:
+    """The value of a quantity that has to be above zero; None, and a REF003, if it is not or if it is beyond `LARGEST`."""
     if quantity.value <= 0:
-        names.report("REF003", quantity.span, f"`{quantity.text}` cannot be here", "give a value above zero")
+        names.report("REF003", quantity.span, f"`{_shown(quantity)}` cannot be here", "give a value above zero")
+        return None
+    return _not_too_large(quantity, names)
+
+
+def count(quantity: Quantity, names: Names) -> int | None:
+    """Like :func:`positive`, as a whole number."""
+    value = positive(quantity, names)
+    return None if value is None else int(value)
+
+
+def _not_too_large(quantity: Quantity, names: Names) -> float | None:
+    if quantity.value > LARGEST:
+        message = f"`{_shown(quantity)}` is more than any system has"
+        names.report("REF003", quantity.span, message, "correct the number")
+        return None
     return quantity.value
 
 
 def chance(clause: Clause, names: Names) -> float | None:
-    """The declared probability of an outcome or branch as a ratio, or None."""
+    """The declared probability of an outcome or branch as a ratio; None if there is none, or an impossible one."""
     found = clause.child("chance")
     if found is None:
         return None
     percent = _number(found)
     if percent.value > 1:
-        names.report("REF003", percent.span, f"a chance of {percent.text} is above 100%", "give at most 100% in all")
+        message = f"a chance of {_shown(percent)} is above 100%"
+        names.report("REF003", percent.span, message, "give at most 100% in all")
+        return None
     return percent.value
 
 
@@ -170,7 +195,12 @@ def within(clause: Clause, names: Names) -> Fact:
     found = clause.child("within")
     if found is None:
         return Fact()
-    return Fact("declared", positive(_number(found), names), found.span)
+    return declared(positive(_number(found), names), found.span)
+
+
+def declared(value: float | str | None, span: Span) -> Fact:
+    """The fact of that value; the unknown fact if it is None, because what was written cannot be."""
+    return Fact() if value is None else Fact("declared", value, span)
 
 
 # ------------------------------------------------------------------------------------------------ one by one
@@ -180,16 +210,20 @@ def _attempts(clause: Clause, names: Names) -> _Reading:
     number = clause.first(Quantity)
     if number is None:
         return _Reading("attempts", Fact("declared", math.inf, clause.span))
-    return _Reading("attempts", Fact("declared", int(positive(number, names)), clause.span))
+    return _Reading("attempts", declared(count(number, names), clause.span))
 
 
 def _backoff(clause: Clause, names: Names) -> _Reading:
     base = _number(clause)
-    factor = next((q.value for q in clause.every(Quantity) if q.kind == "factor"), 1.0)
+    first = _not_too_large(base, names)
+    growth = next((quantity for quantity in clause.every(Quantity) if quantity.kind == "factor"), None)
+    factor = _not_too_large(growth, names) if growth else 1.0
     cap_clause = clause.child("backoff_cap")
-    cap = _number(cap_clause).value if cap_clause else None
+    cap = _not_too_large(_number(cap_clause), names) if cap_clause else None
     jitter = clause.first(Word) is not None
-    if cap is not None and cap < base.value:
+    if first is None or factor is None:
+        return _Reading("backoff", Fact())
+    if cap is not None and cap < first:
         names.report("REF003", clause.span, f"backoff begins at {base.text} and is capped below that", "raise the cap")
     if factor < 1:
         names.report(
@@ -198,21 +232,22 @@ def _backoff(clause: Clause, names: Names) -> _Reading:
             f"a backoff factor of {factor:g} makes each wait shorter",
             "give a factor of 1 or more",
         )
-    return _Reading("backoff", Fact("declared", Backoff(base.value, factor, cap, jitter), clause.span))
+    return _Reading("backoff", Fact("declared", Backoff(first, factor, cap, jitter), clause.span))
 
 
 def _deadline(clause: Clause, names: Names) -> _Reading:
     number = clause.first(Quantity)
     value = positive(number, names) if number else "propagate"
-    return _Reading("deadline", Fact("declared", value, clause.span))
+    return _Reading("deadline", declared(value, clause.span))
 
 
 def _dead_letter(clause: Clause, names: Names) -> _Reading:
     ref = clause.first(Ref)
     assert ref is not None
     after = clause.first(Quantity)
-    count = int(positive(after, names)) if after else None
-    return _Reading("dead_letter", Fact("declared", DeadLetter(names.channel(ref), count, keys(clause)), clause.span))
+    deliveries = count(after, names) if after else None
+    value = DeadLetter(names.channel(ref), deliveries, keys(clause))
+    return _Reading("dead_letter", Fact("declared", value, clause.span))
 
 
 def _kind(clause: Clause, names: Names) -> _Reading:

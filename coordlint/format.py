@@ -304,7 +304,7 @@ class _Layout:
     def _gap(self, index: int) -> None:
         """Write what stands before a token that is no closing brace."""
         shape = self.shape
-        if index <= self.flat_until or (shape.pinned[index] and not shape.comments[index]):
+        if index <= self.flat_until or shape.pinned[index]:
             self.writer.write(shape.spaces[index])
         elif shape.clause_end[index] >= 0:
             first = index == 0 or (shape.tokens[index - 1].text == "{")
@@ -372,7 +372,7 @@ class _Layout:
         self._comments(index, self.indent, blanks=True)
         self.depth -= 1
         self.closed = index
-        if shape.pinned[index] and not shape.comments[index]:
+        if shape.pinned[index]:
             self.writer.write(shape.spaces[index])
         else:
             self.writer.newline(self.indent)
@@ -397,7 +397,7 @@ class _Layout:
         ends = list(range(count))
         for index in range(count - 2, -1, -1):
             after = index + 1
-            free = (
+            may_break = (
                 shape.breakable[after]
                 or shape.comments[after]
                 or shape.held[after]
@@ -405,7 +405,7 @@ class _Layout:
                 or shape.clause_end[after] >= 0
                 or (shape.tokens[after].text == "}" and not shape.is_empty(index))
             )
-            if not free or (shape.pinned[after] and not shape.comments[after]):
+            if shape.pinned[after] or not may_break:
                 ends[index] = ends[after]
         return ends
 

@@ -37,7 +37,7 @@ def parse(source: Source) -> Document:
     problems = [errors.syntax(Span(source, at, at + 1), text) for at, text in source.problems]
     if problems and _has_endless_line(source):
         return Document(source, (), (), tuple(problems))
-    tokens, comments = _cut(source)
+    tokens, comments = cut(source)
     parser = _Parser(source, tokens)
     declarations = parser.run()
     problems += parser.problems
@@ -103,7 +103,7 @@ _PATTERN = re.compile(
 _FACTOR = re.compile(r"x\d+(?:\.\d+)?(?![\w-])")
 
 
-def _cut(source: Source) -> tuple[list[Token], tuple[Span, ...]]:
+def cut(source: Source) -> tuple[list[Token], tuple[Span, ...]]:
     """All tokens but white space, and the spans of the comments."""
     tokens: list[Token] = []
     comments: list[Span] = []

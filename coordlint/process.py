@@ -571,7 +571,7 @@ class _Body:
     def _await_arms(self, clause: Clause, by: tuple[str, ...]) -> None:
         arms = list(clause.children("arm", "arm_within"))
         limit = next((arm.first(Quantity) for arm in arms if arm.kind == "arm_within"), None)
-        within = Fact("declared", facts.positive(limit, self.names), limit.span) if limit else Fact()
+        within = facts.declared(facts.positive(limit, self.names), limit.span) if limit else Fact()
         choice = self.add("choice", clause.head)
         self.actions[choice].mode = "await"
         exits: list[_Exit] = []
@@ -661,7 +661,7 @@ class _Body:
         number = limit.first(Quantity) if limit else None
         loop = self.add("loop", clause.head, next="body")
         self.actions[loop].mode = "repeat"
-        self.actions[loop].limit = int(facts.positive(number, self.names)) if number else None
+        self.actions[loop].limit = facts.count(number, self.names) if number else None
         self._statements(clause.children())
         again = self.add("choice", clause.head, next="exit")
         self.actions[again].mode = "repeat"
@@ -672,7 +672,7 @@ class _Body:
         number = parallel.first(Quantity) if parallel else None
         loop = self.add("loop", clause.head, next="body")
         self.actions[loop].mode = "for each in parallel" if parallel else "for each"
-        self.actions[loop].limit = int(facts.positive(number, self.names)) if number else None
+        self.actions[loop].limit = facts.count(number, self.names) if number else None
         self._statements(clause.children())
         for exit in self.exits:
             self.connect(exit, loop)

@@ -588,9 +588,11 @@ def _version(clause: Clause) -> str:
     return ""
 
 
-def version_key(number: str) -> tuple[int, ...]:
+def version_key(number: str) -> tuple[tuple[int, str], ...]:
     """A version as a sort key: ``1.10`` comes after ``1.9``, an unversioned message before all."""
-    return tuple(int(part) for part in number.split(".")) if number else ()
+    # A number is compared by its length, then its digits: Python refuses to read one of thousands of digits.
+    parts = (part.lstrip("0") for part in number.split(".")) if number else ()
+    return tuple((len(part), part) for part in parts)
 
 
 def in_range(number: str, pin: str) -> bool:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("coordlint", "grammar"),
+    ("coordlint", "grammar", "starter"),
     ("source", "names"),
     ("finding",),
     ("syntax",),
@@ -154,7 +154,8 @@ def test_help_loads_nothing_but_click():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == [
-        "0 coordlint coordlint.cli coordlint.cli.catalogue coordlint.cli.check coordlint.cli.shared coordlint.report",
+        "0 coordlint coordlint.cli coordlint.cli.catalogue coordlint.cli.check "
+        "coordlint.cli.project coordlint.cli.shared coordlint.report",
         "",
     ]
 

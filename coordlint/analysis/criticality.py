@@ -97,7 +97,8 @@ class Critical:
     @property
     def rate(self) -> float:
         """The sum of the declared rates of the flows it cuts, per second."""
-        return sum(view.flow.fact("rate").value for view in self.flows if view.flow.fact("rate").declared)
+        rates = (view.flow.fact("rate") for view in self.flows)
+        return float(sum(rate.value for rate in rates if rate.declared))
 
     @cached_property
     def stalls(self) -> Stall | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from coordlint.analysis.calls import Calls
 from coordlint.resolve import in_range
 from coordlint.source import Span
 from coordlint.system import Action, Channel, DeadLetter, Fact, Message, MessageUse, Process, Store, System, Workflow
@@ -81,8 +82,9 @@ _EFFECTS = frozenset({"write", "act"})
 class Delivery:
     """The delivery facts of a system. Phantom messages and channels are left out."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, calls: Calls) -> None:
         self.index = index
+        self.calls = calls
         self.system: System = index.system
         self.arrivals: list[Arrival] = []
         self.by_process: dict[Process, list[Arrival]] = {}
@@ -222,10 +224,12 @@ class Delivery:
 
     def _by_senders(self, arrival: Arrival) -> Iterator[Repeat]:
         for action in self.index.senders.get(arrival.use.message, ()):
-            fact = _tries(action)
-            if fact is not None and fact.span is not None:
-                text = f"{action.process.name} of `{action.process.service.name}` tries again: `{fact.text}`"
-                yield Repeat("attempts", text, fact.span)
+            for retry in self.calls.retries(action):
+                if retry.attempts > 1 and retry.fact.span is not None:
+                    text = (
+                        f"`{action.process.name}` of `{action.process.service.name}` tries again: `{retry.fact.text}`"
+                    )
+                    yield Repeat("attempts", text, retry.fact.span)
 
     def is_asynchronous(self, arrival: Arrival) -> bool:
         """Whether the message comes as one: an event, over a channel, or sent without waiting for an answer."""
@@ -273,6 +277,20 @@ class Delivery:
                     text = f"`{flow.source.name}` starts flow `{flow.name}` with `{start.message.name}`"
                     sources.setdefault(start.message, []).append((text, start.span))
         return sources
+
+    # -------------------------------------------------------------------------------------------- vocabulary
+
+    def others_say(self, name: Literal["idempotent", "dead_letter"], own: Process | Channel) -> bool:
+        """The vocabulary gate: whether another handler, workflow or channel says that it has this, or that it has none."""
+        return self._said[name] > (not own.fact(name).unknown)
+
+    @cached_property
+    def _said(self) -> dict[str, int]:
+        elements: list[Process | Channel] = [*self.system.processes, *self.system.channels.values()]
+        return {
+            "idempotent": sum(not one.fact("idempotent").unknown for one in elements),
+            "dead_letter": sum(not one.fact("dead_letter").unknown for one in elements),
+        }
 
     # -------------------------------------------------------------------------------------------- dual writes
 
@@ -468,15 +486,6 @@ def _only_informs(process: Process) -> bool:
     return process.fact("projection").declared or process.fact("notifies").declared
 
 
-def _tries(action: Action) -> Fact | None:
-    """The fact by which a call or send is tried more than once, or None."""
-    for name in ("attempts", "retries"):
-        fact = action.fact(name)  # type: ignore[arg-type]
-        if fact.declared and fact.value > (1 if name == "attempts" else 0):
-            return fact
-    return None
-
-
 def _at_most_once(arrival: Arrival) -> bool:
     return any(hop.fact("delivery").value == "at-most-once" for hop in arrival.hops)
 
@@ -487,10 +496,3 @@ def _stores(action: Action) -> list[Store]:
 
 def _spans(*facts: Fact) -> tuple[Span, ...]:
     return tuple(fact.span for fact in facts if fact.span is not None)
-
-
-def said_by_another(
-    elements: Iterable[Process | Channel], name: Literal["idempotent", "dead_letter"], own: object
-) -> bool:
-    """The vocabulary gate: whether some other element says that it has this, or that it has none."""
-    return any(element is not own and not element.fact(name).unknown for element in elements)

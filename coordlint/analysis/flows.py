@@ -117,8 +117,10 @@ class FlowView:
     def _service_needs(self) -> dict[Service, int]:
         masks: dict[Service, int] = {}
         for process in self.processes:
-            node = self.causality.done(process.start)
-            if node in self.holds:
+            # A service counts as reached when it can do its part: what it needs on the way is needed to reach it.
+            done = (self.causality.done(process.actions[-1]), self.causality.done(process.start))
+            node = next((node for node in done if node in self.holds), None)
+            if node is not None:
                 masks[process.service] = masks.get(process.service, -1) & self._needs.mask(node)
         return masks
 

@@ -1,0 +1,1 @@
+"""What `coordlint init` writes: a commented design that checks clean, and a configuration."""
