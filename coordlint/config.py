@@ -76,10 +76,12 @@ class Config:
     Attributes:
         path: the file, None when there is none.
         root: the folder that paths in it are relative to, and that includes may not leave.
+        files: all files it was read from, itself and what it extends.
     """
 
     path: Path | None = None
     root: Path | None = None
+    files: tuple[str, ...] = ()
     profile: str | None = None
     designs: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -120,6 +122,12 @@ def find(start: str | os.PathLike[str]) -> Path | None:
         if project.is_file() and "coordlint" in _tool(project):
             return project
     return None
+
+
+def candidates(start: str | os.PathLike[str]) -> list[str]:
+    """Every file that `find` might look at for a folder; whether they exist decides which configuration holds."""
+    folder = Path(os.path.realpath(start))
+    return [str(place / name) for place in (folder, *folder.parents) for name in (FILE, PYPROJECT)]
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -197,7 +205,7 @@ def _read(table: Mapping[str, Any], where: str, path: Path) -> Config:
         key = _known(name, KEYS, where)
         values[_attribute(name)] = _checked(value, key, f"{where}: `{name}`")
     values.pop("extend", None)
-    return Config(path=path, root=path.parent, **values)
+    return Config(path=path, root=path.parent, files=(str(path),), **values)
 
 
 def _known(name: str, keys: Sequence[Key], where: str) -> Key:
@@ -313,7 +321,7 @@ def _over(config: Config, base: Config) -> Config:
             merged[name] = os.path.relpath(base.root / theirs, config.root)
         else:
             merged[name] = theirs if mine is None or mine == () else mine
-    return replace(config, **merged)
+    return replace(config, files=(*config.files, *base.files), **merged)
 
 
 def _attribute(name: str) -> str:

@@ -35,6 +35,7 @@ class Design:
         system: the resolved model.
         problems: syntax, include and reference findings (SYN and REF codes).
         today: the day that dates are held against; without it nothing is past.
+        inputs: the files that were looked at, those that are missing among them.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Design:
         profile: str = "default",
         options: Mapping[str, Mapping[str, object]] | None = None,
         today: date | None = None,
+        inputs: tuple[str, ...] = (),
     ) -> None:
         self.documents = documents
         self.system = system
         self.problems = problems
         self.profile = profile
         self.options = options or {}
+        self.inputs = inputs
         self.today = today
 
     @property
@@ -146,6 +149,7 @@ def load(
         profile=profile,
         options=options,
         today=today,
+        inputs=tuple(reader.inputs),
     )
 
 
@@ -157,10 +161,12 @@ class _Reader:
         self.overlay = overlay
         self.parts: list[Part] = []
         self.problems: list[Finding] = []
+        self.inputs: list[str] = []
         self.read_already: dict[tuple[str, str], Path] = {}
 
     def source(self, path: Path, shown: str) -> Source:
         """The text of a file, or what stands in for it."""
+        self.inputs.append(str(path))
         return self.overlay.get(str(_real(path))) or read_source(path, shown)
 
     def read(self, source: Source, path: Path, prefix: str, chain: tuple[Path, ...]) -> None:

@@ -27,10 +27,21 @@ def find_designs(paths: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str
     Raises:
         SourceError: a path does not exist or no design was found.
     """
+    files = _by_real_path(paths, exclude)
+    includes = {real: _included(shown) & files.keys() - {real} for real, shown in sorted(files.items())}
+    return tuple(sorted(files[real] for real in _roots(includes)))
+
+
+def find_files(paths: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str, ...]:
+    """Every design file below the paths, roots and included ones, sorted; otherwise like `find_designs`."""
+    return tuple(sorted(_by_real_path(paths, exclude).values()))
+
+
+def _by_real_path(paths: Sequence[str], exclude: Sequence[str]) -> dict[str, str]:
     files: dict[str, str] = {}
     for path in paths:
         if os.path.isdir(path):
-            for found in _walk(path):
+            for found in designs_below(path):
                 if any(matches(found.replace(os.sep, "/"), pattern) for pattern in exclude):
                     continue
                 files.setdefault(os.path.realpath(found), found)
@@ -41,8 +52,7 @@ def find_designs(paths: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str
     if not files:
         where = ", ".join(f"`{printable(path)}`" for path in paths)
         raise SourceError(f"no `{SUFFIX}` file below {where}: name a design, or a folder that holds one")
-    includes = {real: _included(shown) & files.keys() - {real} for real, shown in sorted(files.items())}
-    return tuple(sorted(files[real] for real in _roots(includes)))
+    return files
 
 
 def matches(path: str, pattern: str) -> bool:
@@ -56,7 +66,8 @@ def matches(path: str, pattern: str) -> bool:
     return re.fullmatch("".join(parts), path) is not None
 
 
-def _walk(folder: str) -> Iterator[str]:
+def designs_below(folder: str) -> Iterator[str]:
+    """Every design file below a folder, in order; hidden folders and those of tools are not searched."""
     for at, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
         for name in sorted(names):

@@ -333,6 +333,7 @@ class _Parser:
             if len(self.problems) >= MAX_ERRORS:
                 rest = self.tokens[index]
                 self._report(rest.start, rest.end, f"more than {MAX_ERRORS} syntax errors, the rest is not read")
+                self.lost |= self._names_in(index, len(self.tokens), ())
                 break
             parser = self._fresh()
             stop = self._feed(parser, index)
@@ -340,9 +341,24 @@ class _Parser:
                 declarations += parser.feed_eof()
                 index = stop
             else:
-                kept, index = _Recovery(self, index).run()
+                kept, stop = _Recovery(self, index).run()
                 declarations += self._build(kept)
+                self.lost |= self._names_in(index, stop, kept)
+                index = stop
         return tuple(declarations)
+
+    def _names_in(self, start: int, stop: int, kept: Sequence[Token]) -> set[str]:
+        """The names that left out tokens may have declared: what follows a keyword, and further names of a list."""
+        known = {id(token) for token in kept}
+        names = set()
+        for index in range(start + 1, stop):
+            token, before = self.tokens[index], self.tokens[index - 1]
+            if id(token) not in known and (before.text in self.starters or before.text == ","):
+                if token.raw == "WORD":
+                    names.add(token.text)
+                elif token.raw == "STRING":
+                    names.add(_unescape(token.text))
+        return names
 
     def lark_builder(self) -> _Builder:
         """The builder whose callbacks the parse tables hold."""
@@ -668,18 +684,6 @@ class _Recovery:
         while not self._first_on_line(index):
             index -= 1
         return self._column(index)
-
-    def _names_in(self, start: int, stop: int) -> set[str]:
-        """The names a damaged declaration may have declared: what follows its keywords, and further names of a list."""
-        names = set()
-        for index in range(start + 1, stop):
-            token, before = self.tokens[index], self.tokens[index - 1]
-            if before.text in self.starters or before.text == ",":
-                if token.raw == "WORD":
-                    names.add(token.text)
-                elif token.raw == "STRING":
-                    names.add(_unescape(token.text))
-        return names
 
     # -------------------------------------------------------------------------------------------- messages
 

@@ -214,7 +214,11 @@ class _Blocks(NamedTuple):
 
 
 class _Body:
-    """Lowers one process. ``exits`` are the open ends, ``undo`` is where a failure goes on from here."""
+    """Lowers one process.
+
+    ``exits`` are the open ends, ``undo`` is where a failure goes on from here, ``compensated`` is the compensation of the step
+    that is being lowered, ``heads`` are the entries of detached blocks.
+    """
 
     def __init__(self, names: Names, process: Process) -> None:
         self.names = names
@@ -226,6 +230,8 @@ class _Body:
         self.region: Region = "main"
         self.step: Step | None = None
         self.blocks = _Blocks()
+        self.compensated: int | None = None
+        self.heads: list[int | None] = []
         self.entries: dict[str, int] = {}
         self.jumps: list[tuple[int, Name]] = []
         self.named: dict[str, Span] = {}
@@ -295,7 +301,10 @@ class _Body:
         return action.id
 
     def connect(self, exit: _Exit, target: int) -> None:
-        """Close an open end."""
+        """Close an open end; the one that opens a detached block only notes where the block begins."""
+        if exit.source < 0:
+            self.heads[-1 - exit.source] = target
+            return
         self.actions[exit.source].edges.append(Edge(target, exit.kind, exit.chance))
 
     def _block(self, clause: Clause, kind: str, region: Region) -> int | None:
@@ -314,11 +323,15 @@ class _Body:
     def _detached(self, statements: Iterable[Clause], region: Region) -> int | None:
         """Lower statements that no open end leads to; the id of the first action, or None if there is none."""
         before, self.region = self.region, region
-        self.exits = []
-        entry = len(self.actions)
+        self.heads.append(None)
+        number = len(self.heads)
+        self.exits = [_Exit(-number)]
         self._statements(statements)
         self.region = before
-        return entry if len(self.actions) > entry else None
+        entry = self.heads[number - 1]
+        if entry is None:
+            self.exits = []
+        return entry
 
     def _resolve_jumps(self) -> None:
         for source, name in self.jumps:
@@ -444,10 +457,8 @@ class _Body:
         blocks, block_exits = self._answers(clause)
         self.exits = incoming
         action = self.add(kind, clause.head, uses=(use,), facts=own, next="ok" if kind == "call" else "next")
-        if kind == "call" and self.region != "compensation":
-            self._failure_edges(action, blocks, compensated)
-        if "optional" in own:
-            self.exits.append(_Exit(action, "failure"))
+        if kind == "call":
+            self._failure_edges(action, blocks, compensated if compensated is not None else self.compensated)
         self.exits += block_exits
         self._settle(compensated, own)
         self.step = outside
@@ -469,17 +480,24 @@ class _Body:
         ), exits
 
     def _failure_edges(self, action: int, blocks: _Blocks, compensated: int | None) -> None:
+        optional = self.actions[action].fact("optional").declared
+        undo = None if self.region == "compensation" else self.undo
         if blocks.failure is not None:
             self.connect(_Exit(action, "failure"), blocks.failure)
-        elif self.undo is not None:
-            self.connect(_Exit(action, "failure"), self.undo)
+        elif optional:
+            self.exits.append(_Exit(action, "failure"))
+        elif undo is not None:
+            self.connect(_Exit(action, "failure"), undo)
         if not self.actions[action].fact("timeout").declared:
             return
         if blocks.timeout is not None:
             self.connect(_Exit(action, "timeout"), blocks.timeout)
-        elif self.undo is not None:
+        elif optional:
+            self.exits.append(_Exit(action, "timeout"))
+        elif undo is not None:
             # What timed out may have happened: it is undone too.
-            self.connect(_Exit(action, "timeout"), compensated if compensated is not None else self.undo)
+            own = compensated if self.region == "main" else None
+            self.connect(_Exit(action, "timeout"), own if own is not None else undo)
 
     def _compensation(self, clause: Clause) -> int | None:
         """Lower its ``compensate``, leading on to what was to be undone before; the id of its entry."""
@@ -491,11 +509,12 @@ class _Body:
         if ref is not None:
             statements = (Clause("calls", block.span, ref.span, block.values, block.body),)
         first = len(self.actions)
-        step, undo = self.step, self.undo
+        step, undo, blocks = self.step, self.undo, self.blocks
+        self.blocks = _Blocks()
         entry = self._detached(statements, "compensation")
         if step is not None:
             step.compensation += range(first, len(self.actions))
-        self.step, self.undo = step, undo
+        self.step, self.undo, self.blocks = step, undo, blocks
         if entry is not None:
             for exit in self.exits:
                 self.connect(exit._replace(kind="compensate"), undo if undo is not None else self._failed())
@@ -518,13 +537,14 @@ class _Body:
             self.names.report("REF002", name.span, text, "rename one of them", self.named[name.text])
         self.named.setdefault(name.text, name.span)
         own = facts.read(clause.children(), self.names, what=f"step `{name.text}`")
-        outside, outer_blocks = self.step, self.blocks
+        outside, outer_blocks, outer_compensated = self.step, self.blocks, self.compensated
         step = Step(name=name.text, span=clause.span, place=name.span, process=self.process, facts=own)
         self.step = step
         self.process.steps.append(step)
         incoming = self.exits
         compensated = self._compensation(clause)
         self.blocks, block_exits = self._answers(clause)
+        self.compensated = compensated
         self.exits = incoming
         entry = len(self.actions)
         self._statements(clause.children())
@@ -532,7 +552,7 @@ class _Body:
             self.add("choice", name.span)  # a step without a statement still is a place to go to
         self.entries.setdefault(name.text, self._entry_of(step, entry))
         self.exits = self.exits + block_exits
-        self.step, self.blocks = outside, outer_blocks
+        self.step, self.blocks, self.compensated = outside, outer_blocks, outer_compensated
         self._settle(compensated, own)
 
     def _entry_of(self, step: Step, default: int) -> int:
@@ -559,6 +579,9 @@ class _Body:
             self.actions[timer].delay = within.value
             if self.blocks.timeout is not None:
                 self.connect(_Exit(timer, "timeout"), self.blocks.timeout)
+            elif self.compensated is not None and self.undo is not None and self.region == "main":
+                # What was asked for may have happened: it is undone too.
+                self.connect(_Exit(timer, "timeout"), self.compensated)
             else:
                 self._go_back(_Exit(timer, "timeout"))
         self.exits = after

@@ -13,6 +13,7 @@ from coordlint import baseline as baselines
 from coordlint.baseline import Baseline
 from coordlint.check import Hidden, Result, Selection, check, merge, select_rules
 from coordlint.config import Config, PerPath
+from coordlint.config import candidates as find_candidates
 from coordlint.config import find as find_config
 from coordlint.config import load as load_config
 from coordlint.design import load
@@ -59,6 +60,7 @@ class Checked(NamedTuple):
     config: Config
     result: Result
     threshold: Severity
+    inputs: tuple[str, ...]
 
 
 class Outcome(NamedTuple):
@@ -69,12 +71,14 @@ class Outcome(NamedTuple):
         designs: each design with its configuration.
         baseline: the baseline that was used, and its file.
         stale: entries of the baseline that nothing matches any more.
+        inputs: every file and folder that the outcome depends on, missing ones included.
     """
 
     result: Result
     designs: tuple[Checked, ...]
     baseline: tuple[str, Baseline] | None
     stale: Mapping[str, baselines.Entry]
+    inputs: tuple[str, ...]
 
     @property
     def failed(self) -> bool:
@@ -119,7 +123,14 @@ def run(request: Request, overlay: Mapping[str, Source] | None = None) -> Outcom
         )
         checked = [one._replace(result=_without_known(one.result, base)) for one in checked]
         result = merge([one.result for one in checked])
-    return Outcome(result, tuple(checked), known, stale)
+    inputs = [*request.paths, *([] if request.paths else here.files or ["."])]
+    for folder in [os.getcwd(), *configs]:
+        inputs += find_candidates(folder)
+    for one in checked:
+        inputs += [*one.config.files, *one.inputs]
+    if known is not None:
+        inputs.append(known[0])
+    return Outcome(result, tuple(checked), known, stale, tuple(dict.fromkeys(inputs)))
 
 
 def designs(request: Request) -> Sequence[str]:
@@ -205,7 +216,7 @@ def _check(
     if config.per_path:
         result = _per_path(result, config)
     fail_on = request.fail_on or config.fail_on or ("error" if selection.profile == "default" else "warning")
-    return Checked(path, config, result, Severity[fail_on.upper()])
+    return Checked(path, config, result, Severity[fail_on.upper()], design.inputs)
 
 
 def _base(request: Request, config: Config) -> str:

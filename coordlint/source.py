@@ -175,10 +175,17 @@ def decode_source(data: bytes, path: str) -> Source:
 
 
 def replace_file(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in one step: nobody ever sees half of it. The permissions of an existing file are kept."""
+    """Write a text file in one step: nobody ever sees half of it. The permissions of an existing file are kept.
+
+    Raises:
+        OSError: the folder or the file must not be written, or the disk is full.
+    """
     target = Path(os.path.realpath(path))
+    import errno
     import tempfile
 
+    if target.exists() and not os.access(target, os.W_OK):  # replacing it would go round its permissions
+        raise PermissionError(errno.EACCES, strerror(errno.EACCES))
     handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:

@@ -12,23 +12,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coordlint import cache
+
 if TYPE_CHECKING:
     from lark import Lark
-
-
-def cache_folder() -> Path | None:
-    """Where coordlint keeps what it can compute again: ``COORDLINT_CACHE_DIR``, else the platform's cache folder.
-
-    ``None`` when caching is switched off (``COORDLINT_CACHE_DIR=`` set to nothing) or no home folder is known.
-    """
-    chosen = os.environ.get("COORDLINT_CACHE_DIR")
-    if chosen is not None:
-        return Path(chosen) if chosen else None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "coordlint" if base and not base.startswith("~") else None
 
 
 def load(builder: object) -> Lark:
@@ -40,11 +27,12 @@ def load(builder: object) -> Lark:
     from lark import Lark, __version__
 
     text = grammar_text()
-    folder = cache_folder()
+    base = cache.folder()
     options = {"parser": "lalr", "maybe_placeholders": False, "keep_all_tokens": True, "transformer": builder}
-    if folder is None:
+    if base is None:
         return Lark(text, **options)
     key = hashlib.sha256(f"{text}{__version__}{sys.version_info}".encode()).hexdigest()[:16]
+    folder = Path(base)
     path = folder / f"grammar-{key}.bin"
     if path.exists():
         return Lark(text, cache=str(path), **options)

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from coordlint.analysis.causality import Component
-from coordlint.analysis.criticality import durable, lossy
+from coordlint.analysis.criticality import durable
+from coordlint.analysis.delivery import loses
 from coordlint.analysis.decisions import ALWAYS, NEVER, Decisions, TooLargeError
 from coordlint.analysis.flows import FlowView
 from coordlint.system import Action, Channel, Fact, Process, Service, Store, Workflow
@@ -250,7 +251,7 @@ class _Roles:
                 return action is not None  # it is not said how: what is unknown must not lower the bound
             if channel.broker is not None and not (action is not None and action.process.fact("outbox").declared):
                 need(channel.broker)
-            return not lossy(channel)
+            return loses(channel) is None
 
         if view.flow.source is not None and not view.flow.source.external:
             need(view.flow.source)

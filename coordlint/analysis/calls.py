@@ -62,6 +62,7 @@ class Calls:
         self.system = index.system
         self.callees: dict[Action, list[Process]] = {}
         self._propagating: dict[Process, frozenset[int]] = {}
+        self._units: dict[Step, bool] = {}
         number = {process: i for i, process in enumerate(self.system.processes)}
         successors: list[list[int]] = [[] for _ in number]
         for action in self.system.actions:
@@ -141,11 +142,15 @@ class Calls:
 
     def is_unit(self, step: Step) -> bool:
         """Whether the step's time facts govern more than one call: several, a wait, or one with time facts of its own."""
+        if step not in self._units:
+            self._units[step] = self._governs_more(step)
+        return self._units[step]
+
+    def _governs_more(self, step: Step) -> bool:
         if not any(name in step.facts for name in TIMING):
             return False
-        waiting = [
-            a for a in (self.system.actions[number] for number in step.actions) if a.kind in {"call", "await", "timer"}
-        ]
+        actions = (self.system.actions[number] for number in step.actions)
+        waiting = [action for action in actions if action.kind in {"call", "await", "timer"}]
         return len(waiting) != 1 or waiting[0].kind != "call" or any(name in waiting[0].facts for name in TIMING)
 
     def retries(self, call: Action) -> list[Retry]:

@@ -132,6 +132,18 @@ class Delivery:
             return action.message.kind == "command" and not action.message.phantom
         return any(handler in self._changing and not guards_itself(handler) for handler in handlers)
 
+    def repeated(self, process: Process) -> list[Action]:
+        """The effects that a second copy of its input would have; empty if the process guards itself.
+
+        Where the author says that it is not idempotent, what it publishes counts, too; where nothing is said, only what
+        changes state.
+        """
+        if guards_itself(process):
+            return []
+        if process.fact("idempotent").absent:
+            return [*self.effects(process), *self.answers(process)]
+        return self.effects(process) if self.changes_state(process) else []
+
     def changes_state(self, process: Process) -> bool:
         """Whether the process changes something, itself or by what it asks others; read models and notices do not count."""
         return process in self._changing

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import NamedTuple
 
 from coordlint.analysis.calls import Calls, Governed, Reason
@@ -71,11 +72,10 @@ def exceeds(left: float, right: float) -> bool:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration as the language writes it: ``600ms``, ``9.4s``, ``40m``, ``7d``; the largest unit that needs no rounding."""
+    """A duration as the language writes it: ``600ms``, ``9.41s``, ``40m``, ``1.5h``, ``7d``; six digits at most."""
     if seconds == float("inf"):
         return "for ever"
-    units = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"), (0.001, "ms"))
-    for size, name in units:
+    for size, name in ((86400, "d"), (3600, "h"), (60, "m")):
         value = seconds / size
         if value >= 1 and abs(value - round(value, 1)) <= SLACK * value:
             return f"{round(value, 1):g}{name}"
@@ -136,6 +136,8 @@ def governed_duration(inner: Duration, governed: Governed) -> Duration:
         return Duration(notes=(*notes, "a call with `deadline propagate` ends with its caller and is not counted"))
     if deadline.declared and (not exact or deadline.value < seconds):
         seconds, exact = deadline.value, True
+    if attempt != inner.seconds:
+        inner = NOTHING_KNOWN  # the timeout decides, what is behind it does not matter
     return Duration(seconds, exact, _governed_terms(seconds, inner, governed), notes)
 
 
@@ -186,6 +188,7 @@ class Latency:
         self.calls = Calls(index)
         self._calls: dict[Action, Duration] = {}
         self._steps: dict[Step, Duration] = {}
+        self._bounded: dict[Step, bool] = {}
         self._courses: dict[Process, Course] = {}
         self._whole: dict[Process, Duration] = {}
         self._cut: dict[Process, Duration] = {}
@@ -260,17 +263,15 @@ class Latency:
 
     def _is_bounded(self, process: Process) -> bool:
         """Whether everything the process waits for has a declared bound."""
-        for number in process.actions:
-            action = self.system.actions[number]
-            if action.region == "compensation":
-                continue
-            if action.kind == "call" and not self._calls[action].exact:
-                return False
-            if action.kind == "await" and not action.within.declared:
-                return False
-            if action.kind == "loop" and (action.limit is None or action.mode != "repeat"):
-                return False
-        return True
+        actions = self.system.actions
+        return all(self._has_bound(actions[n]) for n in process.actions if actions[n].region != "compensation")
+
+    def _has_bound(self, action: Action) -> bool:
+        if action.kind == "call":
+            return self._calls[action].exact
+        if action.kind == "loop":
+            return action.mode == "repeat" and action.limit is not None
+        return action.kind != "await" or action.within.declared
 
     def _weight(self, action: Action, *, worst: bool) -> float:
         if action.kind == "timer" and action.delay is not None:
@@ -303,7 +304,9 @@ class Latency:
             action = actions[number]
             sources = [source for source in incoming.get(number, ()) if source in leaves]
             if sources:
-                times = [(self._leaving(leaves, entry, actions[source], action, worst=worst), source) for source in sources]
+                times = [
+                    (self._leaving(leaves, entry, actions[source], action, worst=worst), source) for source in sources
+                ]
                 longest = worst if action.kind != "join" else action.mode != "any"
                 pick = max if longest else min
                 arrival[number], came[number] = pick(times, key=_time)
@@ -324,20 +327,15 @@ class Latency:
     ) -> float:
         """When control passes from one action to another; leaving a step that is a unit costs what governs the step."""
         time = leaves[source.id]
-        step = source.step
-        if not worst or step is None or source.region != "main" or not self.calls.is_unit(step):
+        step = self._unit(source) if worst else None
+        if step is None or step not in entry or self._unit(target) is step:
             return time
-        if (target.step is step and target.region == "main") or step not in entry:
-            return time
-        body = Duration(time - entry[step], all(self._bounded_wait(self.system.actions[n]) for n in step.actions))
-        if body.seconds >= self._steps.get(step, NOTHING_KNOWN).seconds:
+        if step not in self._bounded:
+            self._bounded[step] = all(self._has_bound(self.system.actions[number]) for number in step.actions)
+        body = Duration(time - entry[step], self._bounded[step])
+        if body.seconds >= self.step_duration(step).seconds:
             self._steps[step] = body
         return entry[step] + governed_duration(body, self.calls.step_governed(step)).seconds
-
-    def _bounded_wait(self, action: Action) -> bool:
-        if action.kind == "call":
-            return self._calls[action].exact
-        return action.kind != "await" or action.within.declared
 
     # -------------------------------------------------------------------------------------------- what it is made of
 
@@ -361,27 +359,29 @@ class Latency:
             number = course.came[number]
         terms: list[Term] = []
         notes: list[str] = []
-        unit: Step | None = None
-        for number, times in reversed(path):
-            action = actions[number]
-            if action.step is not None and action.region == "main" and self.calls.is_unit(action.step):
-                if action.step is not unit:
-                    unit = action.step
-                    body = self._steps.get(unit, NOTHING_KNOWN)
-                    whole = governed_duration(body, self.calls.step_governed(unit))
-                    terms += [one._replace(seconds=one.seconds * times, times=times) for one in whole.terms]
-                    notes += whole.notes
-                continue
-            unit = None
-            if action.kind == "call":
-                call = self._calls[action]
-                notes += call.notes
-                terms += [one._replace(seconds=one.seconds * times, times=times) for one in call.terms]
-            elif (weight := self._weight(action, worst=True)) > 0:
-                span = action.within.span if action.kind == "await" and action.within.span else action.span
-                word = "waits" if action.kind == "timer" else "waits up to"
-                terms.append(Term(weight * times, (Reason(f"{word} {seconds_text(weight)}", span),), None, times))
+        for unit, stretch in groupby(reversed(path), key=lambda one: self._unit(actions[one[0]])):
+            found = [(part, times) for number, times in stretch for part in self._parts(actions[number])]
+            if unit is not None:
+                inner = [term for part, _ in found for term in part.terms]
+                body = replace(self.step_duration(unit), terms=tuple(inner))
+                found = [(governed_duration(body, self.calls.step_governed(unit)), found[0][1] if found else 1)]
+            for part, times in found:
+                notes += part.notes
+                terms += [term._replace(seconds=term.seconds * times, times=times) for term in part.terms]
         return terms, notes
+
+    def _unit(self, action: Action) -> Step | None:
+        step = action.step
+        return step if step is not None and action.region == "main" and self.calls.is_unit(step) else None
+
+    def _parts(self, action: Action) -> Iterator[Duration]:
+        """What one action adds to a course."""
+        if action.kind == "call":
+            yield self._calls[action]
+        elif weight := self._weight(action, worst=True):
+            span = action.within.span if action.kind == "await" and action.within.span else action.span
+            word = "waits" if action.kind == "timer" else "waits up to"
+            yield Duration(weight, True, (Term(weight, (Reason(f"{word} {seconds_text(weight)}", span),)),))
 
     # -------------------------------------------------------------------------------------------- flows
 

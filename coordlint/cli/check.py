@@ -14,10 +14,12 @@ from coordlint.cli.shared import (
     STDIN,
     TEXT_FORMATS,
     Failure,
+    Recorder,
     color,
     colored,
     hint,
     relative,
+    replay,
     report_crash,
     split,
     write,
@@ -118,6 +120,8 @@ def check(ctx: click.Context, /, **options: object) -> int:
         from coordlint.cli.watch import watch
 
         return watch(given.paths, lambda: _run(given))
+    if given.cacheable:
+        return _run_cached(given)
     return _run(given)
 
 
@@ -156,6 +160,12 @@ class _Options:
         if self.text("stdin_filename") and STDIN not in self.paths:
             raise click.UsageError("--stdin-filename names what `-` reads: give `-` as the path")
 
+    @property
+    def cacheable(self) -> bool:
+        """Whether the run only depends on files and writes nothing but reports."""
+        changing = ("fix", "diff", "show_files", "no_cache")
+        return STDIN not in self.paths and not any(self.flag(name) for name in changing)
+
     def request(self) -> Request:
         """What to check."""
         from coordlint.run import Request
@@ -178,7 +188,32 @@ class _Options:
         )
 
 
-def _run(options: _Options) -> int:
+def _run_cached(options: _Options) -> int:
+    """What an equal run said before, if nothing it looked at has changed; else a run that is remembered."""
+    from coordlint import cache
+
+    name = cache.key(
+        os.getcwd(),
+        sorted((key, str(value)) for key, value in options.values.items()),
+        options.targets,
+        colored(options.text("color") or "auto"),
+        sys.stdout.encoding,
+        str(today()),
+    )
+    entry = cache.lookup(name)
+    if entry is None:
+        recorder = Recorder()
+        with recorder:
+            code = _run(options, recorder)
+        if code != 2 and recorder.inputs:
+            state = cache.snapshot(recorder.inputs)
+            cache.store(name, cache.Entry(state, recorder.stdout, recorder.stderr, tuple(recorder.files), code))
+        return code
+    replay(entry.stdout, entry.stderr, entry.files)
+    return entry.code
+
+
+def _run(options: _Options, recorder: Recorder | None = None) -> int:
     """One run: check, fix if asked, report, and the exit code."""
     from coordlint import run
     from coordlint.baseline import BaselineError
@@ -192,6 +227,8 @@ def _run(options: _Options) -> int:
             write("".join(f"{path}\n" for path in run.designs(request)))
             return 0
         outcome = run.run(request)
+        if recorder is not None:
+            recorder.inputs = outcome.inputs
         if options.flag("fix") or options.flag("diff"):
             return _fix(request, outcome, options)
     except (UnknownRuleError, SourceError, ConfigError, BaselineError) as error:

@@ -60,13 +60,52 @@ def split(values: Sequence[str]) -> list[str]:
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
+class Recorder:
+    """Keeps what is written while it is entered, so that an equal run can say it again.
+
+    Attributes:
+        inputs: what the run looked at; it sets them.
+        stdout: what went to standard output.
+        stderr: what went to standard error.
+        files: the reports that were written, as path and text.
+    """
+
+    active: Recorder | None = None
+
+    def __init__(self) -> None:
+        self.inputs: tuple[str, ...] = ()
+        self.stdout = b""
+        self.stderr = b""
+        self.files: list[tuple[str, str]] = []
+
+    def __enter__(self) -> None:
+        Recorder.active = self
+
+    def __exit__(self, *_: object) -> None:
+        Recorder.active = None
+
+
+def replay(stdout: bytes, stderr: bytes, files: Sequence[tuple[str, str]]) -> None:
+    """Say again what a run said."""
+    for path, text in files:
+        write_file(path, text)
+    _emit(stdout)
+    if stderr:
+        click.echo(stderr.decode("utf-8", "backslashreplace"), err=True, nl=False)
+
+
 def write(text: str, *, utf8: bool = False) -> None:
     """Write to standard output whatever its encoding; a reader that went away is no error."""
-    encoding = "utf-8" if utf8 else sys.stdout.encoding or "utf-8"
-    stream = sys.stdout.buffer
+    data = text.encode("utf-8" if utf8 else sys.stdout.encoding or "utf-8", "backslashreplace")
+    if Recorder.active is not None:
+        Recorder.active.stdout += data
+    _emit(data)
+
+
+def _emit(data: bytes) -> None:
     try:
-        stream.write(text.encode(encoding, "backslashreplace"))
-        stream.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         leave_pipe()
 
@@ -111,13 +150,18 @@ def complain(message: str) -> int:
 
 def hint(message: str) -> None:
     """Say something beside the report: it goes to standard error, so that standard output stays clean for machines."""
-    click.echo(f"coordlint: {message}", err=True)
+    text = f"coordlint: {message}\n"
+    if Recorder.active is not None:
+        Recorder.active.stderr += text.encode("utf-8", "backslashreplace")
+    click.echo(text, err=True, nl=False)
 
 
 def write_file(path: str, text: str) -> None:
     """Write a file whole or not at all; raises Failure with the reason."""
     from coordlint.source import replace_file
 
+    if Recorder.active is not None:
+        Recorder.active.files.append((path, text))
     try:
         replace_file(path, text)
     except OSError as error:

@@ -1,0 +1,140 @@
+"""Remembers what a check said, so that one where nothing has changed neither parses nor imports the model.
+
+An entry holds the output of a run and the state of everything the run looked at: the content of files, the absence of files,
+the designs below a folder. It counts only while all of that is as it was. Entries are written in one step and never
+trusted: whatever is damaged is made anew without a word, so parallel runs cannot hurt each other.
+
+Only light modules are imported here: this is the path of a run that ought to cost nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import os
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from coordlint import __version__
+
+KEPT = 200
+"""Entries kept; the oldest go first."""
+
+
+class Entry(NamedTuple):
+    """What a run said.
+
+    Attributes:
+        inputs: what it looked at with the state it had, see `state`.
+        stdout: what it wrote to standard output.
+        stderr: what it wrote to standard error.
+        files: the reports it wrote, as path and text.
+        code: its exit code.
+    """
+
+    inputs: tuple[tuple[str, str], ...]
+    stdout: bytes
+    stderr: bytes
+    files: tuple[tuple[str, str], ...]
+    code: int
+
+
+def folder() -> str | None:
+    """Where coordlint keeps what it can compute again: `COORDLINT_CACHE_DIR`, else the platform's cache folder.
+
+    None when caching is switched off (`COORDLINT_CACHE_DIR` set to nothing) or no home folder is known.
+    """
+    chosen = os.environ.get("COORDLINT_CACHE_DIR")
+    if chosen is not None:
+        return chosen or None
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return None if base.startswith("~") else os.path.join(base, "coordlint")
+
+
+def key(*parts: object) -> str:
+    """The name of an entry: a hash of the call, the program and the interpreter."""
+    return hashlib.sha256(
+        repr((__version__, sys.version, _program(), *parts)).encode("utf-8", "backslashreplace")
+    ).hexdigest()
+
+
+def lookup(name: str) -> Entry | None:
+    """The entry of that name if everything it looked at is as it was."""
+    base = folder()
+    if base is None:
+        return None
+    try:
+        with open(os.path.join(base, "results", name), "rb") as file:
+            entry = Entry(*marshal.loads(file.read()))
+        if all(state(path) == seen for path, seen in entry.inputs):
+            return entry
+    except (OSError, ValueError, EOFError, TypeError):
+        pass
+    return None
+
+
+def store(name: str, entry: Entry) -> None:
+    """Keep an entry; a folder that cannot be written to is no reason to complain."""
+    base = folder()
+    if base is None:
+        return
+    results = os.path.join(base, "results")
+    scratch = os.path.join(results, f".{name}.{os.getpid()}")
+    try:
+        os.makedirs(results, exist_ok=True)
+        with open(scratch, "wb") as file:
+            file.write(marshal.dumps(tuple(entry)))
+        os.replace(scratch, os.path.join(results, name))
+        _prune(results)
+    except OSError:
+        return
+
+
+def state(path: str) -> str:
+    """The state of an input: the hash of a file's content, the designs below a folder, or `-` for what is not there."""
+    try:
+        if os.path.isdir(path):
+            from coordlint.discover import designs_below
+
+            return hashlib.sha256("\0".join(designs_below(path)).encode("utf-8", "surrogateescape")).hexdigest()
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except (OSError, ValueError):
+        return "-"
+
+
+def snapshot(paths: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The inputs of an entry, each once."""
+    return tuple((path, state(path)) for path in dict.fromkeys(paths))
+
+
+def _prune(results: str) -> None:
+    with os.scandir(results) as found:
+        entries = [(entry.stat().st_mtime_ns, entry.path) for entry in found]
+    for _, path in sorted(entries)[:-KEPT]:
+        os.unlink(path)
+
+
+def _program() -> tuple[tuple[str, int, int], ...]:
+    """The files of the program, with size and time: a changed rule changes what a run says."""
+    import coordlint
+
+    folders = [os.path.dirname(coordlint.__file__ or "")]
+    top = os.path.dirname(folders[0])
+    folders += [
+        path
+        for name in ("rules", "grammar")
+        if os.path.isfile(os.path.join(path := os.path.join(top, name), "__init__.py"))
+    ]
+    stamps = []
+    for base in folders:
+        for at, inner, names in os.walk(base):
+            inner[:] = sorted(name for name in inner if name != "__pycache__")
+            for name in sorted(names):
+                status = os.stat(os.path.join(at, name))
+                stamps.append((name, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)
