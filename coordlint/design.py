@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from coordlint.analysis.criticality import Critical, SharedFate
     from coordlint.analysis.delivery import Delivery
     from coordlint.analysis.flows import FlowView
+    from coordlint.analysis.liveness import Liveness
+    from coordlint.analysis.orphans import Orphans
     from coordlint.graph import Index
     from coordlint.system import System
 
@@ -97,6 +99,20 @@ class Design:
         from coordlint.analysis.flows import FlowView
 
         return tuple(FlowView(self.causality, flow) for flow in self.system.flows.values())
+
+    @cached_property
+    def orphans(self) -> Orphans:
+        """The events that nobody publishes or nobody hears."""
+        from coordlint.analysis.orphans import Orphans
+
+        return Orphans(self.index)
+
+    @cached_property
+    def liveness(self) -> Liveness:
+        """What never runs, which goals are never reached, and why."""
+        from coordlint.analysis.liveness import Liveness
+
+        return Liveness(self.causality, self.orphans, self.flows)
 
     @cached_property
     def criticals(self) -> tuple[Critical, ...]:

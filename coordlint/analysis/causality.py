@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from coordlint.analysis.andor import AndOr
+from coordlint.analysis.exclusion import Exclusion
 from coordlint.graph import Index, causal_successors, message_numbers
 from coordlint.system import (
     Action,
@@ -391,33 +392,16 @@ class Causality:
                 names.append(messages[node - base].name)
         return " -> ".join(f"`{name}`" for name in names)
 
-    def can_both_happen(self, first: int, second: int, roots: Iterable[int]) -> bool:
-        """Whether one run from the roots can reach both plain nodes: they are in sequence, or behind different branches of a
-        fork (``parallel``, an event with several consumers, what a process does after sending). Branches of a choice exclude
-        each other.
-        """
-        if first == second:
-            return True
-        reachable = self.after(roots)
-        if first not in reachable or second not in reachable:
-            return False
-        to_first, to_second = self.before((first,)), self.before((second,))
-        if first in to_second or second in to_first:
-            return True
-        for node in to_first & to_second & reachable:
-            left = [target for target in self.successors[node] if target in to_first]
-            right = [target for target in self.successors[node] if target in to_second]
-            if any(a != b and not self._is_choice(node, a, b) for a in left for b in right):
-                return True
-        return False
+    @cached_property
+    def _exclusion(self) -> Exclusion:
+        return Exclusion(self.index)
 
-    def _is_choice(self, node: int, first: int, second: int) -> bool:
-        """Whether control goes only to one of two successors: alternatives of one action that is no fork."""
-        if node >= len(self.system.actions):
-            return False
-        action = self.system.actions[node]
-        targets = {edge.target for edge in action.edges}
-        return action.kind != "fork" and first in targets and second in targets
+    def can_both_happen(self, first: int, second: int, roots: Iterable[int]) -> bool:
+        """Whether one run from one of the roots can reach both plain nodes: they are in sequence, or behind different branches
+        of a fork (``parallel``, an event with several consumers, what a process does after sending). Branches of a choice
+        exclude each other. See :class:`~coordlint.analysis.exclusion.Exclusion`.
+        """
+        return self._exclusion.can_both_happen(first, second, roots)
 
 
 def _search(nodes: Iterable[int], successors: list[list[int]]) -> set[int]:

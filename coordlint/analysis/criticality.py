@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from coordlint.analysis.causality import Causality, Component
+from coordlint.analysis.delivery import loses
 from coordlint.analysis.flows import FlowView
 from coordlint.system import Action, Broker, Channel, Fact, Flow, MessageUse, Process, Service, Store
 
@@ -287,18 +288,13 @@ def _survives(process: Process) -> bool:
 
 def _keeps(channel: Channel, seconds: float) -> bool:
     retention = channel.fact("retention")
-    return not lossy(channel) and retention.declared and bool(retention.value >= seconds)
-
-
-def lossy(channel: Channel) -> bool:
-    """Whether the channel is declared to lose messages that nobody takes: kept in memory, or delivered at most once."""
-    return channel.fact("in_memory").declared or channel.fact("delivery").value == "at-most-once"
+    return loses(channel) is None and retention.declared and bool(retention.value >= seconds)
 
 
 def durable(channel: Channel) -> bool:
     """Whether the channel is declared to keep messages for a consumer that is away."""
     kept = channel.fact("retention").declared or channel.fact("delivery").value in {"at-least-once", "exactly-once"}
-    return kept and not lossy(channel)
+    return kept and loses(channel) is None
 
 
 # ------------------------------------------------------------------------------------------------ alternatives that share

@@ -126,11 +126,18 @@ class Delivery:
         return action.kind in {"send", "call"} and self._is_effective_request(action)
 
     def _is_effective_request(self, action: Action) -> bool:
+        if self._says_no_more(action.message):
+            return True
         handlers = self.index.handlers(action.message)
-        if not handlers:
-            # Nobody declared handles it: a command to somebody outside is taken at its word, a query only asks.
-            return action.message.kind == "command" and not action.message.phantom
         return any(handler in self._changing and not guards_itself(handler) for handler in handlers)
+
+    def _says_no_more(self, message: Message) -> bool:
+        """Whether a command's effects are left out: nobody in the design handles it, or by a handler without a statement.
+        It is taken at its word, while a query only asks.
+        """
+        if message.kind != "command" or message.phantom:
+            return False
+        return all(_is_empty(handler, self.system) for handler in self.index.handlers(message))
 
     def repeated(self, process: Process) -> list[Action]:
         """The effects that a second copy of its input would have; empty if the process guards itself.
@@ -160,10 +167,9 @@ class Delivery:
             if action.kind in _EFFECTS:
                 found[process] = None
             elif action.kind in {"send", "call"}:
-                handlers = self.index.handlers(action.message)
-                for handler in handlers:
+                for handler in self.index.handlers(action.message):
                     askers.setdefault(handler, []).append(process)
-                if not handlers and action.message.kind == "command" and not action.message.phantom:
+                if self._says_no_more(action.message):
                     found[process] = None
         pending = list(found)
         while pending:
@@ -496,6 +502,12 @@ _VERBS = {"emit": "emits", "send": "sends", "call": "calls"}
 
 def _only_informs(process: Process) -> bool:
     return process.fact("projection").declared or process.fact("notifies").declared
+
+
+def _is_empty(process: Process, system: System) -> bool:
+    return not guards_itself(process) and all(
+        system.actions[number].kind in {"start", "end", "failed"} for number in process.actions
+    )
 
 
 def _at_most_once(arrival: Arrival) -> bool:

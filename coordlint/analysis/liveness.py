@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
@@ -201,11 +201,18 @@ class Liveness:
             if action.region != "main" or action.kind in _FRAME:
                 continue
             entered = self.causality.entered(action) in self._repaired
-            if entered and action.kind in {"await", "call"} and self.causality.done(action) not in self._repaired:
+            if entered and self._blocks(action):
                 return action
             if not entered and unreached is None and action.kind in _STATEMENTS:
                 unreached = action
         return unreached
+
+    def _blocks(self, action: Action) -> bool:
+        """Whether nothing goes on behind an action; the failure of a call may lead on to the same place as its answer."""
+        if action.kind not in {"await", "call"} or self.causality.done(action) in self._repaired:
+            return False
+        onward = (edge.target for edge in action.edges if edge.kind in {"next", "ok"})
+        return action.kind == "await" or any(self.causality.entered(target) not in self._repaired for target in onward)
 
     @cached_property
     def _groups(self) -> list[tuple[Standstill, ...]]:
@@ -293,8 +300,8 @@ class Liveness:
 
     def _missing_targets(self, view: FlowView) -> list[MessageUse | Workflow]:
         assert view.flow.success is not None
-        holds = self.causality.graph.reached(view.starts | self.causality.spontaneous)
-        targets = view.flow.success.targets
+        causality, targets = self.causality, view.flow.success.targets
+        holds = causality.live if view.level is None else causality.graph.reached(view.starts | causality.spontaneous)
         return [target for target in targets if self._target(target) not in holds] or list(targets)
 
     def _target(self, target: MessageUse | Workflow) -> int:
@@ -335,7 +342,6 @@ class Liveness:
         return list(self.system.messages.values())
 
 
-Kind = Literal["start", "end", "failed", "choice", "fork", "join", "loop"]
 _FRAME = frozenset({"start", "failed"})
 _STATEMENTS = frozenset({"emit", "send", "call", "await", "timer", "read", "write", "act", "succeed"})
 

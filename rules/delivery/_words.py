@@ -35,16 +35,15 @@ def inputs(delivery: Delivery, process: Process) -> str:
 
 def keys_of(delivery: Delivery, process: Process) -> tuple[str, ...]:
     """The key that all messages that start a process declare; empty if there is none or not one for all."""
-    found = {
-        a.use.message.fact("key").value or () for a in delivery.by_process.get(process, ()) if a.starts
-    }
+    found = {a.use.message.fact("key").value or () for a in delivery.by_process.get(process, ()) if a.starts}
     return found.pop() if len(found) == 1 else ()
 
 
-def shortened(labels: Sequence[Label], more: str) -> tuple[tuple[Label, ...], tuple[str, ...]]:
-    """The first labels, and a note that counts the others (``3 more handlers``)."""
+def shortened(labels: Sequence[Label], what: str) -> tuple[tuple[Label, ...], tuple[str, ...]]:
+    """The first labels, and a note that counts the others (``and 3 more handlers``; ``what`` in the singular)."""
     left = len(labels) - PLACES
-    return tuple(labels[:PLACES]), ((f"{left} more {more}",) if left > 0 else ())
+    note = f"and {left} more {what}{'s' if left > 1 else ''}"
+    return tuple(labels[:PLACES]), ((note,) if left > 0 else ())
 
 
 def listed(names: Iterable[str], word: str = "and") -> str:

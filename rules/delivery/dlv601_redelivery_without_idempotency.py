@@ -73,6 +73,7 @@ service Payments {
 - A handler whose only effects are requests to handlers that are idempotent themselves.
 - A channel with `dedup D`: it recognises repetitions; whether it remembers for long enough is asked by DLV606.
 - `delivery exactly-once` where the handler only publishes: the broker's transaction does not reach further than the broker.
+- A handler of an `external service` of which nothing is said, under the profile default.
 - `not idempotent "why"` is a decision and at most information.
 
 What may repeat a message is read from `delivery`, `redrive`, `attempts` and `retries`, and `outbox` of the sender; under the
@@ -129,6 +130,8 @@ def _levels(design: Design, process: Process) -> str:
         return "I/I/I" if fact.why else "W/E/E"
     if fact.declared or process.contract:
         return ""
+    if process.service.external:
+        return "–/W/E" if design.strict else ""  # what is not ours is seldom described that closely
     if design.delivery.others_say("idempotent", process):
         return "I/E/E"
     return "–/E/E" if design.strict else ""
@@ -137,7 +140,7 @@ def _levels(design: Design, process: Process) -> str:
 def _finding(design: Design, process: Process, effects: list[Action], repeats: list[Repeat], levels: str) -> Finding:
     fact = process.fact("idempotent")
     said = "is not idempotent" if fact.absent else "does not say that it is idempotent"
-    labels, more = shortened([Label(repeat.span, repeat.text) for repeat in repeats], "reasons why it may come again")
+    labels, more = shortened([Label(repeat.span, repeat.text) for repeat in repeats], "reason why it may come again")
     key = keys_of(design.delivery, process)
     by = ", ".join(key) if key else "KEY"
     return Finding(
