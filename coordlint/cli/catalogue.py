@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("selectors", nargs=-1, metavar="[RULES]…")
-@click.option("--format", type=click.Choice(("text", "json")), default="text", show_default=True)
+@click.option("--format", type=click.Choice(("text", "json", "markdown")), default="text", show_default=True)
 @color
 def rules(selectors: tuple[str, ...], format: str, color: str) -> None:
     """List the rules, all of them or those that RULES (codes, beginnings of codes, names) name."""
-    from coordlint.report.catalogue import render_json, render_table
+    from coordlint.report.catalogue import render_json, render_markdown, render_table
     from coordlint.rule import UnknownRuleError, index
 
     entries = index()
@@ -28,8 +28,10 @@ def rules(selectors: tuple[str, ...], format: str, color: str) -> None:
         except UnknownRuleError as error:
             raise Failure(str(error)) from None
         entries = tuple(entry for entry in entries if entry in wanted)
-    text = render_json(entries) if format == "json" else render_table(entries, color=colored(color))
-    write(text, utf8=format == "json")
+    if format == "text":
+        write(render_table(entries, color=colored(color)))
+    else:
+        write(render_json(entries) if format == "json" else render_markdown(entries), utf8=True)
 
 
 @click.command()

@@ -36,6 +36,19 @@ def render_table(entries: Sequence[Entry], *, color: bool = False) -> str:
     return "\n".join(lines)
 
 
+def render_markdown(entries: Sequence[Entry]) -> str:
+    """The rules as Markdown tables, one for each group, as `rules/README.md` holds them."""
+    lines: list[str] = []
+    group = None
+    for entry in entries:
+        if entry.group != group:
+            group = entry.group
+            lines += ["", f"### {group}", "", "| rule | | severity | evidence | what it reports |", "|---|---|---|---|---|"]
+        levels = entry.levels.replace("/", " / ")
+        lines.append(f"| {entry.code} | {entry.name} | {levels} | {entry.evidence} | {entry.summary} |")
+    return "\n".join(lines[1:]) + "\n"
+
+
 def render_json(entries: Sequence[Entry]) -> str:
     """The rules as JSON."""
     keys = ("code", "name", "group", "levels", "evidence", "summary")

@@ -25,8 +25,9 @@ def spares_nothing(design: Design, broker: Broker) -> bool:
 def copies_without_spare(broker: Broker) -> tuple[Fact, ...]:
     """The facts by which every copy has to be in sync, or none."""
     replication, insync = broker.fact("replication"), broker.fact("min_insync")
-    needed = replication.declared and insync.declared and replication.value - insync.value < 1
-    return (insync, replication) if needed else ()
+    if not (replication.declared and insync.declared) or replication.value > insync.value:
+        return ()
+    return insync, replication
 
 
 def voters_without_majority(broker: Broker) -> tuple[Fact, ...]:
@@ -37,7 +38,7 @@ def voters_without_majority(broker: Broker) -> tuple[Fact, ...]:
 
 def is_single(broker: Broker) -> bool:
     """Whether there is one unit only, which is a plain single point of failure."""
-    return broker.fact("nodes").value == 1 or broker.fact("replication").value == 1
+    return 1 in (broker.fact("nodes").value, broker.fact("replication").value)
 
 
 def critical_of(design: Design, broker: Broker) -> Critical | None:

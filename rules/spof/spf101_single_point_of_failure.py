@@ -221,7 +221,7 @@ def _finding(critical: Critical, flows: Sequence[FlowView]) -> Finding:
             *(Label(span_of(fact)) for fact in tolerance.facts[1:]),
             *(Label(view.flow.place, f"succeeds only while `{component.name}` is up") for view in flows[:3]),
         ),
-        help=remedy(component, tolerance.facts),
+        help=remedy(critical),
         notes=_notes(critical, flows),
         silence=answer(component, tolerance.facts),
         fix=repair(component, tolerance.facts),
@@ -239,7 +239,7 @@ def _branch_finding(critical: Critical) -> Finding:
             "can reach only some of the goals"
         ),
         related=tuple(Label(view.flow.place, "other goals stay in reach") for view in critical.branches[:3]),
-        help=remedy(component, facts),
+        help=remedy(critical),
         silence=answer(component, facts),
         fix=repair(component, facts),
         subject=path_of(component),

@@ -1,0 +1,155 @@
+"""A handler writes its data and publishes a message, and nothing makes both happen or neither.
+
+## Why
+
+A database and a broker share no transaction. A crash between the two leaves an order that nobody hears of, or an event about
+an order that never came to be; either way the services disagree for good, because nobody notices. A *transactional outbox*
+stores the message in the same transaction as the data, and a relay publishes it afterwards, at least once. Two stores that
+one handler writes have the same gap, and so has an effect outside (`acts`) whose announcement is never tried again.
+
+All handlers under one `no outbox` are one finding.
+
+## Bad
+
+```coord
+event OrderPlaced
+command PlaceOrder
+external service Shopper { calls Orders.PlaceOrder }
+
+store OrdersDb { owner Orders }
+service Orders {
+  no outbox # DLV603
+  handles PlaceOrder {
+    writes OrdersDb.orders
+    emits OrderPlaced
+  }
+}
+service Billing {
+  on OrderPlaced { notifies }
+}
+```
+
+## Good
+
+```coord
+event OrderPlaced
+command PlaceOrder
+external service Shopper { calls Orders.PlaceOrder }
+
+store OrdersDb { owner Orders }
+service Orders {
+  outbox
+  handles PlaceOrder {
+    writes OrdersDb.orders
+    emits OrderPlaced
+  }
+}
+service Billing {
+  on OrderPlaced { notifies }
+}
+```
+
+Change data capture needs no outbox: what is published follows from the write alone.
+
+```coord
+event OrderPlaced
+command PlaceOrder
+external service Shopper { calls Orders.PlaceOrder }
+
+store OrdersDb { owner Orders }
+service Orders {
+  no outbox
+  handles PlaceOrder { writes OrdersDb.orders }
+  on change of OrdersDb.orders { emits OrderPlaced }
+}
+service Billing {
+  on OrderPlaced { notifies }
+}
+```
+
+## Exempt
+
+- `outbox` on the service or the handler; `on change of` (change data capture).
+- A workflow with `state in` a store: after a crash its engine goes on where it stopped.
+- A handler that publishes first, is delivered at least once and is idempotent: what was interrupted is done again. The same
+  holds for one that is idempotent and `re-emits`, in any order.
+- Effects on alternative branches, and what only a compensation does.
+- `no outbox "why"` is a decision and at most information. Where nothing is said of an outbox, only the profile production asks.
+
+## References
+
+- C. Richardson, Microservices Patterns, 2018, chapter 3, and microservices.io: *Transactional outbox*, *Transaction log
+  tailing*.
+- AWS Prescriptive Guidance, saga patterns: dual writes as a hazard of choreography.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordlint.analysis.delivery import shown
+from coordlint.finding import Finding, Fix, Label
+from coordlint.rule import rule
+from coordlint.source import Edit
+
+from ._words import who
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coordlint.analysis.delivery import Delivery, DualWrite
+    from coordlint.design import Design
+    from coordlint.system import Fact, Process, Service
+
+
+@rule("DLV603", "dual-write", "W/W/E", evidence="D")
+def check(design: Design) -> Iterator[Finding]:
+    """One finding per `no outbox`; under the profile production also one per service that says nothing."""
+    groups: dict[tuple[Service, Fact], list[tuple[Process, DualWrite]]] = {}
+    for process in design.system.processes:
+        fact = process.fact("outbox")
+        if fact.declared or process.service.external or (fact.unknown and design.profile != "production"):
+            continue
+        pair = design.delivery.dual_write(process)
+        if pair is not None and not _is_done_again(design.delivery, process, pair):
+            groups.setdefault((process.service, fact), []).append((process, pair))
+    for (service, fact), writes in groups.items():
+        yield _finding(service, fact, writes)
+
+
+def _is_done_again(delivery: Delivery, process: Process, pair: DualWrite) -> bool:
+    """Whether a crash between the two effects heals, as the input is delivered again and its repetition publishes again."""
+    if not process.fact("idempotent").declared or not delivery.is_redelivered(process):
+        return False
+    return pair.publishes_first or process.fact("re_emits").declared
+
+
+def _finding(service: Service, fact: Fact, writes: list[tuple[Process, DualWrite]]) -> Finding:
+    process, pair = writes[0]
+    others = len(writes) - 1
+    also = f", and so do {others} more of its handlers" if others > 1 else ", and so does one more" if others else ""
+    own = len(writes) == 1
+    return Finding(
+        primary=Label(fact.span or service.place, "nothing ties the two together"),
+        message=f"{who(process)} {_words(pair)} without an outbox{also}",
+        related=tuple(Label(pair.second.span, f"`{one.name}` {_words(pair)}") for one, pair in writes),
+        help=_help(pair),
+        silence='`outbox`, or `no outbox "why one without the other does no harm"`',
+        fix=Fix("add `outbox`", (Edit(fact.span, "outbox"),)) if fact.span is not None else None,
+        subject=process.path if own and "outbox" in process.facts else f"service {service.name}",
+        levels="I/I/I" if fact.absent and fact.why else "",
+    )
+
+
+def _words(pair: DualWrite) -> str:
+    if pair.first is pair.second:
+        return f"`{shown(pair.first)}` in two stores"
+    return f"`{shown(pair.first)}`, then `{shown(pair.second)}`"
+
+
+def _help(pair: DualWrite) -> str:
+    if pair.first.kind == "write" and pair.second.kind == "write":
+        return "write one store and let the other follow its changes, or send it a message through an `outbox`"
+    if "act" in {pair.first.kind, pair.second.kind}:
+        return "make the effect idempotent and let its input be delivered again until the message is out"
+    return "store the message with the data and let a relay publish it: `outbox`"
