@@ -169,6 +169,13 @@ class Calls:
         return call.region == "main" and not any(edge.kind == "failure" for edge in call.edges)
 
 
+def shown(process: Process) -> str:
+    """A process in a message: ``handles ReserveStock`` of ``Inventory``, workflow ``Checkout``."""
+    if process.workflow is not None:
+        return f"workflow `{process.workflow.name}`"
+    return f"`{process.name}` of `{process.service.name}`"
+
+
 def _governed(*levels: Mapping[str, Fact]) -> Governed:
     return Governed(_first(levels, "timeout"), _first(levels, "deadline"), _retry(levels), _first(levels, "backoff"))
 

@@ -115,9 +115,10 @@ def _in_turn(ways: _Ways, choice: int, earlier: int, later: int) -> bool:
     once = ways.without_leaving(choice)
     for branch in branches:
         reached = once.reached(branch)
-        if choice in reached and earlier in reached:
-            if choice in once.reached(earlier) or _both(once, branch, earlier, choice):
-                return True
+        if choice not in reached or earlier not in reached:
+            continue
+        if choice in once.reached(earlier) or _both(once, branch, earlier, choice):
+            return True
     return False
 
 
@@ -163,9 +164,8 @@ class _Ways:
             self.out[node] = found
             if len(alternatives) > 1:
                 self.choices.add(node)
-        if action.kind == "join" and action.mode != "any":
-            self.joined.add(node)
-        elif action.kind == "start" and any(trigger.mode == "all" for trigger in action.process.triggers):
+        joins_messages = action.kind == "start" and any(trigger.mode == "all" for trigger in action.process.triggers)
+        if joins_messages or (action.kind == "join" and action.mode != "any"):
             self.joined.add(node)
 
     def _leave_awaits_to_control(self) -> None:

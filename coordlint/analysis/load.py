@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
-from coordlint.analysis.calls import Calls, Reason, strong_components
+from coordlint.analysis.calls import Calls, Reason, shown, strong_components
 from coordlint.analysis.delivery import Delivery
 from coordlint.graph import Index
-from coordlint.system import Action, Broker, Channel, Fact, Flow, Message, Process, Service, System, Workflow
+from coordlint.system import Action, Broker, Channel, Edge, Fact, Flow, Message, Process, Service, System, Workflow
 
 # ------------------------------------------------------------------------------------------------ pure formulas
 
@@ -208,7 +208,7 @@ class RetryLoad:
                 retry.attempts, budget.value if budget.declared else None, breaker=breaker.declared
             )
             if factor > 1 and retry.fact.span is not None:
-                reasons = [Reason(f"{call.process.name} makes {int(retry.attempts)} attempts", retry.fact.span)]
+                reasons = [Reason(f"{shown(call.process)} makes {int(retry.attempts)} attempts", retry.fact.span)]
                 if budget.declared and budget.span is not None:
                     reasons.append(Reason(f"the budget leaves {factor:g} attempts per request", budget.span))
                 found.append(Layer(factor, call, tuple(reasons)))
@@ -246,7 +246,7 @@ class RetryLoad:
         count, fact_ = best
         if fact_ is None or fact_.span is None or count <= 1 or math.isinf(count):
             return None
-        text = f"{process.name} of `{process.service.name}` gets a message up to {int(count)} times"
+        text = f"{shown(process)} gets a message up to {int(count)} times"
         return Layer(float(count), process, (Reason(text, fact_.span),))
 
 
@@ -257,11 +257,13 @@ Node: TypeAlias = Message | Process
 
 @dataclass(slots=True)
 class _Inflow:
-    """What reaches a node: its own declared rate, and what others pass on."""
+    """What reaches a node: what flows declare to start there, what its clock starts, and what others pass on."""
 
-    rate: float = 0.0
-    own: tuple[Reason, ...] = ()
+    flows: float = 0.0
+    clock: float = 0.0
+    reasons: list[Reason] = field(default_factory=list)
     sources: list[tuple[float, Node, Reason | None]] = field(default_factory=list)
+    rate: float = 0.0
 
 
 class Load:
@@ -312,7 +314,7 @@ class Load:
         given: dict[tuple[str, int], None] = {}
         while pending and len(given) < 8:
             at = self._rates[pending.pop(0)]
-            for reason in (*at.own, *(one for _, _, one in at.sources if one is not None)):
+            for reason in (*at.reasons, *(one for _, _, one in at.sources if one is not None)):
                 key = (reason.span.source.path, reason.span.start)
                 if key not in given:
                     given[key] = None
@@ -325,25 +327,22 @@ class Load:
     @cached_property
     def _rates(self) -> dict[Node, _Inflow]:
         found: dict[Node, _Inflow] = {}
-        for node, rate, reasons in self._declared():
-            inflow = found.setdefault(node, _Inflow())
-            if rate > inflow.rate:
-                inflow.rate, inflow.own = rate, reasons
-        self._spread(found)
-        return found
-
-    def _declared(self) -> Iterator[tuple[Node, float, tuple[Reason, ...]]]:
         for flow in self.system.flows.values():
             fact = flow.fact("rate")
             if fact.declared and fact.span is not None and len(flow.starts) == 1:
-                start = flow.starts[0]
-                reason = Reason(f"flow `{flow.name}` runs at {rate_text(fact.value)}", fact.span)
-                yield start.process if isinstance(start, Workflow) else start.message, fact.value, (reason,)
+                inflow = found.setdefault(_root(flow), _Inflow())
+                if fact.value > inflow.flows:
+                    inflow.flows = fact.value
+                    inflow.reasons = [Reason(f"flow `{flow.name}` runs at {rate_text(fact.value)}", fact.span)]
         for process in self.system.processes:
             for trigger in process.triggers:
                 if trigger.kind == "timer" and trigger.every:
-                    reason = Reason(f"{process.name} starts {rate_text(1 / trigger.every)}", trigger.span)
-                    yield process, 1 / trigger.every, (reason,)
+                    inflow = found.setdefault(process, _Inflow())
+                    inflow.clock += 1 / trigger.every
+                    text = f"{shown(process)} starts by the clock, {rate_text(1 / trigger.every)}"
+                    inflow.reasons.append(Reason(text, trigger.span))
+        self._spread(found)
+        return found
 
     def _spread(self, found: dict[Node, _Inflow]) -> None:
         """Pass rates on from producers to consumers; what leads back into a cycle is left out, so that the bound stays sound."""
@@ -352,25 +351,17 @@ class Load:
         component = strong_components([[number[target] for target in self._next(node)] for node in reached])
         for node in sorted(reached, key=lambda one: -component[number[one]]):
             inflow = found.setdefault(node, _Inflow())
-            gained = self._gained(node, inflow)
-            if gained > inflow.rate or (gained > 0 and not inflow.own):
-                inflow.rate, inflow.own = gained, ()
-            else:
+            gained = inflow.clock + _gained(node, inflow)
+            inflow.rate = max(inflow.flows, gained)
+            if gained > inflow.flows > 0 and not inflow.clock:
+                inflow.reasons.clear()
+            elif inflow.flows >= gained:
                 inflow.sources.clear()
             if inflow.rate <= 0:
                 continue
             for target, share, reason in self._passed_on(node):
                 if component[number[target]] != component[number[node]]:
                     found.setdefault(target, _Inflow()).sources.append((inflow.rate * share, node, reason))
-
-    def _gained(self, node: Node, inflow: _Inflow) -> float:
-        if isinstance(node, Message):
-            return math.fsum(rate for rate, _, _ in inflow.sources)
-        joined = [trigger for trigger in node.triggers if trigger.mode == "all" and len(trigger.uses) > 1]
-        if not joined:
-            return math.fsum(rate for rate, _, _ in inflow.sources)
-        rates = {source: rate for rate, source, _ in inflow.sources}
-        return min(rates.get(use.message, 0.0) for trigger in joined for use in trigger.uses)
 
     def _reached(self, roots: Iterable[Node]) -> list[Node]:
         seen: dict[Node, None] = dict.fromkeys(roots)
@@ -413,9 +404,7 @@ class Load:
         """F12: the messages that one instance of a flow publishes and sends, as far as they are certain."""
         if len(flow.starts) != 1:
             return 0.0
-        start = flow.starts[0]
-        root: Node = start.process if isinstance(start, Workflow) else start.message
-        found: dict[Node, _Inflow] = {root: _Inflow(1.0, (Reason("", flow.place),))}
+        found = {_root(flow): _Inflow(flows=1.0)}
         self._spread(found)
         return math.fsum(
             inflow.rate * self.share(action)
@@ -526,6 +515,26 @@ class Load:
         )
 
 
+def _root(flow: Flow) -> Node:
+    start = flow.starts[0]
+    return start.process if isinstance(start, Workflow) else start.message
+
+
+def _gained(node: Node, inflow: _Inflow) -> float:
+    """What others pass on: of a joined trigger the rarest part counts."""
+    if isinstance(node, Message):
+        return math.fsum(rate for rate, _, _ in inflow.sources)
+    rates: dict[Node, float] = {}
+    for rate, source, _ in inflow.sources:
+        rates[source] = rates.get(source, 0.0) + rate
+    total = math.fsum(rate for source, rate in rates.items() if isinstance(source, Process))
+    for trigger in node.triggers:
+        parts = [rates.get(message, 0.0) for message in dict.fromkeys(use.message for use in trigger.uses)]
+        if parts:
+            total += min(parts) if trigger.mode == "all" else math.fsum(parts)
+    return total
+
+
 # ------------------------------------------------------------------------------------------------ shares of a process
 
 
@@ -549,8 +558,6 @@ def _shares(process: Process, system: System) -> dict[int, float]:
             passed = share[number] * chance
             one_of = system.actions[target].kind == "join"
             share[target] = max(share[target], passed) if one_of else min(1.0, share[target] + passed)
-        if action.kind == "fork" and action.mode == "any":
-            continue
     return share
 
 
@@ -559,34 +566,41 @@ def _certain_edges(process: Process, system: System) -> dict[int, list[tuple[int
     edges: dict[int, list[tuple[int, float]]] = {}
     for number in process.actions:
         action = system.actions[number]
-        out = [edge for edge in action.edges if edge.kind not in {"failure", "timeout", "compensate"}]
+        out = [edge for edge in action.edges if edge.kind not in _FAILING]
+        if action.kind == "choice" and action.mode == "await":
+            out = [edge for edge in out if not _only_fails(system.actions[edge.target])]
         found: list[tuple[int, float]] = []
-        for edge in out:
-            if system.actions[edge.target].kind == "loop" and number >= edge.target:
-                # A repetition: the first round is counted, a `for each` is left behind its body.
-                loop = system.actions[edge.target]
-                found += [(one.target, 1.0) for one in loop.edges if one.kind == "exit" and loop.mode != "repeat"]
-                continue
-            found.append((edge.target, _chance(action, edge.chance, len(out), edge.kind)))
-        if action.kind == "choice" and action.mode not in {"repeat", "await"}:
-            said = [edge.chance for edge in out if edge.chance is not None]
-            if len(said) == len(out) - 1:
-                rest = max(0.0, 1.0 - math.fsum(said))
-                found = [(t, rest if edge.chance is None else c) for (t, c), edge in zip(found, out, strict=True)]
+        for edge, chance in zip(out, _chances(action, out), strict=True):
+            target = system.actions[edge.target]
+            if target.kind != "loop" or number < target.id:
+                found.append((edge.target, chance))
+            elif target.mode != "repeat":
+                found += [(one.target, 1.0) for one in target.edges if one.kind == "exit" and one.target != target.id]
         edges[number] = found
     return edges
 
 
-def _chance(action: Action, chance: float | None, alternatives: int, kind: str) -> float:
+_FAILING = frozenset({"failure", "timeout", "compensate"})
+
+
+def _only_fails(action: Action) -> bool:
+    """Whether it is the end of an ``awaits … within`` without an arm of its own: the process fails there."""
+    return action.kind == "timer" and all(edge.kind in _FAILING for edge in action.edges)
+
+
+def _chances(action: Action, edges: list[Edge]) -> list[float]:
+    """The certain share of the runs that take each edge."""
+    if action.kind == "choice" and action.mode == "repeat":
+        return [1.0] * len(edges)
     if action.kind == "choice":
-        if chance is not None:
-            return chance
-        return 1.0 if alternatives == 1 or action.mode == "repeat" else 0.0
+        said = [edge.chance for edge in edges if edge.chance is not None]
+        rest = max(0.0, 1.0 - math.fsum(said)) if len(said) == len(edges) - 1 else 0.0
+        return [rest if edge.chance is None else edge.chance for edge in edges]
     if action.kind == "fork" and action.mode == "any":
-        return 0.0  # the branches that lose are cancelled
+        return [0.0] * len(edges)  # the branches that lose are cancelled
     if action.kind == "loop" and action.mode != "repeat":
-        return 1.0 if kind == "exit" else 0.0
-    return 1.0
+        return [1.0 if edge.kind == "exit" else 0.0 for edge in edges]
+    return [1.0] * len(edges)
 
 
 def _topological(start: int, edges: dict[int, list[tuple[int, float]]]) -> list[int]:
@@ -619,11 +633,17 @@ def _post_dominators(order: list[int], edges: dict[int, list[tuple[int, float]]]
     K. Cooper, T. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm", 2001, which needs one pass on an acyclic graph.
     Nodes whose courses only meet outside have none.
     """
-    outside = -1
+    outside, end = -1, max(order)
     depth: dict[int, int] = {outside: 0}
     parent: dict[int, int] = {}
+    ends_well: set[int] = set()
     for node in reversed(order):
         targets = [target for target, _ in edges[node]] or [outside]
+        good = [target for target in targets if target in ends_well]
+        if node == end or good:
+            ends_well.add(node)
+        if good and len(good) < len(targets):
+            targets = [outside]  # one course ends in failure, so that they never meet
         common = targets[0]
         for target in targets[1:]:
             other = target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ def watch(paths: Sequence[str], check: Callable[[], int], *, rounds: int | None 
             if stamp != seen:
                 seen = stamp
                 done += 1
+                gc.collect()  # this process goes on, unlike that of a single run
                 try:
                     code = check()
                 except click.ClickException as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coordlint.analysis.delivery import Delivery
     from coordlint.system import Process
 
-PLACES = 4
+PLACES = 8
 """How many places of one kind a finding shows; the rest is counted."""
 
 _BODY_OF_HANDLER = re.compile(r"\s*(?:via\s+[\w.\"-]+\s*)?\{")

@@ -92,7 +92,7 @@ from coordlint.finding import Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit
 
-from ._words import who
+from ._words import shortened, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,16 +127,18 @@ def _is_done_again(delivery: Delivery, process: Process, pair: DualWrite) -> boo
 def _finding(service: Service, fact: Fact, writes: list[tuple[Process, DualWrite]]) -> Finding:
     process, pair = writes[0]
     others = len(writes) - 1
-    also = f", and so do {others} more of its handlers" if others > 1 else ", and so does one more" if others else ""
-    own = len(writes) == 1
+    also = f", and so do {others} more" if others > 1 else ", and so does one more" if others else ""
+    labels, more = shortened([Label(two.second.span, f"`{one.name}` {_words(two)}") for one, two in writes], "handler")
+    outside = "act" in {pair.first.kind, pair.second.kind}
     return Finding(
         primary=Label(fact.span or service.place, "nothing ties the two together"),
         message=f"{who(process)} {_words(pair)} without an outbox{also}",
-        related=tuple(Label(pair.second.span, f"`{one.name}` {_words(pair)}") for one, pair in writes),
+        related=labels,
+        notes=more,
         help=_help(pair),
         silence='`outbox`, or `no outbox "why one without the other does no harm"`',
-        fix=Fix("add `outbox`", (Edit(fact.span, "outbox"),)) if fact.span is not None else None,
-        subject=process.path if own and "outbox" in process.facts else f"service {service.name}",
+        fix=Fix("add `outbox`", (Edit(fact.span, "outbox"),)) if fact.span is not None and not outside else None,
+        subject=process.path if "outbox" in process.facts else f"service {service.name}",
         levels="I/I/I" if fact.absent and fact.why else "",
     )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from coordlint.analysis.causality import Component
     from coordlint.analysis.criticality import Critical
     from coordlint.analysis.flows import FlowView
-    from coordlint.system import Fact, Process
+    from coordlint.system import Fact, FactName, Process
 
 
 def consequence(component: Component, fact: Fact) -> str:
@@ -75,7 +75,12 @@ def answer(component: Component, facts: Sequence[Fact]) -> str:
     """The declaration that says that there is a second unit."""
     if isinstance(component, Service):
         return "`zones 2`" if facts[0] is component.fact("zones") else "`replicas 2`"
-    return "`replicas 2  failover auto`" if isinstance(component, Store) else "`nodes 3`"
+    if isinstance(component, Store):
+        return "`replicas 2  failover auto`"
+    return " and ".join(_MORE[name] for name in _MORE if any(fact is component.fact(name) for fact in facts))
+
+
+_MORE: dict[FactName, str] = {"nodes": "`nodes 3`", "replication": "`replication 3`", "min_insync": "`min-insync 2`"}
 
 
 def repair(component: Component, facts: Sequence[Fact]) -> Fix | None:

@@ -63,7 +63,10 @@ service Shipping {
   on OrderPaid emits OrderShipped
 }
 service Mail {
-  on OrderShipped notifies
+  on OrderShipped {
+    notifies
+    acts "mails the buyer"
+  }
 }
 
 flow Ordering {
@@ -117,7 +120,10 @@ service Shipping {
   on OrderPaid emits OrderShipped
 }
 service Mail {
-  on OrderShipped notifies
+  on OrderShipped {
+    notifies
+    acts "mails the buyer"
+  }
 }
 
 flow Ordering {
@@ -256,6 +262,20 @@ def _message(component: Component, facts: Sequence[Fact], flows: Sequence[FlowVi
     return f"{kind_of(component)} `{component.name}` has {facts_text(facts)}, and {flows_text(flows)} cannot succeed without it"
 
 
+def _outage(critical: Critical) -> str:
+    """Stall or loss, and why."""
+    if critical.stalls is not None:
+        rto, retention = critical.stalls
+        return f"an outage is a stall: all work for it waits in channels with `{retention.text}` or more, and it has `{rto.text}`"
+    if isinstance(critical.component, Store):
+        return "an outage is a loss: what reads or writes it fails meanwhile"
+    if isinstance(critical.component, Broker):
+        return "an outage is a loss: nothing keeps messages for a broker that is away"
+    return (
+        "an outage is a loss: nothing says that all work for it is kept (`retention`) as long as it may be away (`rto`)"
+    )
+
+
 def _is_choreography(view: FlowView) -> bool:
     return view.flow.fact("style").value != "orchestrated" and not any(process.workflow for process in view.processes)
 
@@ -270,11 +290,7 @@ def _notes(critical: Critical, flows: Sequence[FlowView]) -> tuple[str, ...]:
         notes.append(f"without it, nothing can be done here by {listed(others, most=8)}")
     if critical.rate:
         notes.append(f"{critical.rate:g} instances per second depend on it at peak")
-    if critical.stalls is not None:
-        rto, retention = critical.stalls
-        notes.append(f"an outage delays and does not lose: its messages have `{retention.text}`, it has `{rto.text}`")
-    else:
-        notes.append("an outage fails the flow: not all that leads to it is kept until it is back")
+    notes.append(_outage(critical))
     availability = component.fact("availability")
     if isinstance(component, Service) and availability.declared and component.fact("replicas").value == 1:
         both = k_of_n(float(availability.value), 2, 1)
