@@ -17,11 +17,14 @@ from coordlint.syntax import Clause, Document, Name, Text
 if TYPE_CHECKING:
     from datetime import date
 
+    from coordlint.analysis.calls import Calls
     from coordlint.analysis.causality import Causality
     from coordlint.analysis.criticality import Critical, SharedFate
     from coordlint.analysis.delivery import Delivery
     from coordlint.analysis.flows import FlowView
+    from coordlint.analysis.latency import Latency
     from coordlint.analysis.liveness import Liveness
+    from coordlint.analysis.load import Load
     from coordlint.analysis.orphans import Orphans
     from coordlint.graph import Index
     from coordlint.system import System
@@ -88,10 +91,30 @@ class Design:
     @cached_property
     def delivery(self) -> Delivery:
         """How messages reach their handlers, how often, and what is lost on the way."""
-        from coordlint.analysis.calls import Calls
         from coordlint.analysis.delivery import Delivery
 
-        return Delivery(self.index, Calls(self.index))
+        return Delivery(self.index, self.calls)
+
+    @cached_property
+    def calls(self) -> Calls:
+        """Which process calls which, and what governs each call."""
+        from coordlint.analysis.calls import Calls
+
+        return Calls(self.index)
+
+    @cached_property
+    def latency(self) -> Latency:
+        """How long calls, handlers, workflows and flows may last."""
+        from coordlint.analysis.latency import Latency
+
+        return Latency(self.calls)
+
+    @cached_property
+    def load(self) -> Load:
+        """What retries multiply, and the rates against what consumers and orchestrators can bear."""
+        from coordlint.analysis.load import Load
+
+        return Load(self.calls, self.delivery)
 
     @cached_property
     def flows(self) -> tuple[FlowView, ...]:

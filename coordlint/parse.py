@@ -382,7 +382,8 @@ class _Parser:
             choices = states[state.position]
             if token.raw == "WORD" or token.raw == "STRING":
                 token.type = self.terminal(index, choices)
-            if depth == 0 and index > start and token.text in self.starters and "$END" in choices:
+            begins = depth == 0 and index > start and token.text in self.starters
+            if begins and self.accepts(state.state_stack, "$END"):
                 return index
             if token.type not in choices:
                 return None

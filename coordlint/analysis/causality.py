@@ -344,6 +344,15 @@ class Causality:
         """The plain node of a message."""
         return self.numbers[message]
 
+    def message_at(self, node: int) -> Message | None:
+        """The message that a plain node stands for; None for an action."""
+        base = len(self.system.actions)
+        return self._messages[node - base] if node >= base else None
+
+    @cached_property
+    def _messages(self) -> list[Message]:
+        return list(self.system.messages.values())
+
     def starts_of(self, flow: Flow) -> list[int]:
         """The plain nodes a flow starts with."""
         nodes = []
@@ -385,11 +394,10 @@ class Causality:
     def describe(self, path: Iterable[int]) -> str:
         """A path in words: the messages on it, ``OrderPlaced -> PaymentTaken``; consecutive repeats left out."""
         names: list[str] = []
-        base = len(self.system.actions)
-        messages = list(self.system.messages.values())
         for node in path:
-            if node >= base and (not names or names[-1] != messages[node - base].name):
-                names.append(messages[node - base].name)
+            message = self.message_at(node)
+            if message is not None and (not names or names[-1] != message.name):
+                names.append(message.name)
         return " -> ".join(f"`{name}`" for name in names)
 
     @cached_property

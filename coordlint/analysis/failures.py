@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
 from coordlint.graph import causal_successors
 from coordlint.system import Action, Message, MessageUse, Process, Trigger, Workflow
+
+T = TypeVar("T")
 
 
 class Untold(NamedTuple):
@@ -23,23 +25,25 @@ class Untold(NamedTuple):
 
 
 class LostFailure(NamedTuple):
-    """A declared business failure whose consequence is missing.
+    """Declared business failures whose consequence is missing, at the one place where it is missing.
 
     Attributes:
-        fail: the ``fails``.
-        event: the event it publishes, or None.
+        fails: the ``fails``, in model order.
+        event: the event they publish, or None.
         why: ``unheard`` (nobody subscribes to the event), ``astray`` (its subscribers lead to no goal and no failure goal of
             the flow) or ``untold`` (no event, and nobody waits for the answer).
+        process: for ``untold``, the process that ends in failure without an answer; otherwise that of the first ``fails``.
         view: the flow, the first by name where there are several.
-        untold: the ways in which the failing process is started without an answer.
+        untold: the ways in which that process is started without an answer.
         left: state that was changed on the way to it and that nothing undoes.
     """
 
-    fail: Action
+    fails: tuple[Action, ...]
     event: Message | None
     why: Literal["unheard", "astray", "untold"]
+    process: Process
     view: FlowView
-    untold: tuple[Untold, ...]
+    untold: tuple[Untold, ...] = ()
     left: tuple[Action, ...] = ()
 
 
@@ -47,9 +51,10 @@ class Failures:
     """The declared failures (``fails``) of the actions that take part in flows, and who learns of them.
 
     A failure is answered when every ``call`` that leads to it has somewhere to go (a block, a fallback, a compensation, the
-    outside), when the failing process says so itself (a message before the ``fails``, an ``on failure`` with an effect), or
-    when the failed message is kept in a dead-letter channel. A failure that a caller only passes on is judged at the caller's
-    own callers. Linear in the size of the flows.
+    outside), when the sender of its command waits for an event behind the ``sends`` (what that wait makes of it is for the
+    rules on workflows), when the failing process says so itself (a message before the ``fails``, an ``on failure`` with an
+    effect), or when the failed message is kept in a dead-letter channel. A failure that a caller only passes on is judged at
+    the caller's own callers. Linear in the size of the flows.
     """
 
     def __init__(self, causality: Causality, flows: Sequence[FlowView]) -> None:
@@ -61,12 +66,30 @@ class Failures:
     @cached_property
     def lost(self) -> tuple[LostFailure, ...]:
         """The lost failures, in model order."""
-        found = []
-        for number, views in self._in_flows.items():
-            fail = self.system.actions[number]
-            if self._counts(fail) and (lost := self._judge(fail, views)) is not None:
-                found.append(lost)
-        return tuple(sorted(found, key=lambda one: one.fail.id))
+        events: dict[Message, tuple[list[Action], list[FlowView]]] = {}
+        untold: dict[Process, tuple[list[Action], list[FlowView], list[Untold]]] = {}
+        for number in sorted(self._in_flows):
+            fail, views = self.system.actions[number], self._in_flows[number]
+            if not self._counts(fail):
+                continue
+            emit = self._emit_of(fail)
+            if emit is not None:
+                if not emit.message.phantom:
+                    known = events.setdefault(emit.message, ([], []))
+                    known[0].append(fail)
+                    known[1].extend(views)
+            elif not self._is_announced(fail) and not self._has_effect_behind(fail):
+                for way in self._untold(fail.process):
+                    at = untold.setdefault(way.process, ([], [], []))
+                    at[0].append(fail)
+                    at[1].extend(views)
+                    at[2].append(way)
+        found = [self._judge(event, fails, views) for event, (fails, views) in events.items()]
+        found += [
+            LostFailure(_unique(fails), None, "untold", process, _first(views), _unique(ways))
+            for process, (fails, views, ways) in untold.items()
+        ]
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.fails[0].id))
 
     @cached_property
     def unheard(self) -> frozenset[Message]:
@@ -106,7 +129,7 @@ class Failures:
             return False
         if process.fact("projection").declared or process.fact("notifies").declared:
             return False
-        return not self._is_impossible(fail)
+        return not self._is_impossible(fail) and not self._is_kept(fail.process) and bool(self._untold(fail.process))
 
     def _is_impossible(self, fail: Action) -> bool:
         """``0% fails`` is part of a contract and never happens."""
@@ -114,26 +137,18 @@ class Failures:
         edges = [edge for source in self._before[first.id] for edge in source.edges if edge.target == first.id]
         return bool(edges) and all(edge.chance == 0 for edge in edges)
 
-    def _judge(self, fail: Action, views: list[FlowView]) -> LostFailure | None:
-        emit = self._emit_of(fail)
-        untold = self._untold(fail.process)
-        if not untold or self._is_kept(fail.process):
+    def _judge(self, event: Message, fails: list[Action], views: list[FlowView]) -> LostFailure | None:
+        """What becomes of a failure event; None where it comes to an end."""
+        if next(self.index.consumers(event), None) is not None:
+            for fail in fails:
+                view = self._astray(fail, event, self._in_flows[fail.id])
+                if view is not None:
+                    return LostFailure((fail,), event, "astray", fail.process, view)
             return None
-        view = min(views, key=lambda one: one.flow.name)
-        if emit is None:
-            if self._is_announced(fail) or self._has_effect_behind(fail):
-                return None
-            return LostFailure(fail, None, "untold", view, untold)
-        event = emit.message
-        if event.phantom:
+        left = self.left_behind(event)
+        if _is_excused(event) or (not left and self._is_goal(event)):
             return None
-        if next(self.index.consumers(event), None) is None:
-            left = self.left_behind(event)
-            if _is_excused(event) or (not left and self._is_goal(event)):
-                return None
-            return LostFailure(fail, event, "unheard", view, untold, left)
-        astray = self._astray(fail, event, views)
-        return LostFailure(fail, event, "astray", astray, untold) if astray is not None else None
+        return LostFailure(tuple(fails), event, "unheard", fails[0].process, _first(views), left=left)
 
     def _astray(self, fail: Action, event: Message, views: list[FlowView]) -> FlowView | None:
         """The first flow with a failure goal that the failure does not lead to, if it leads to the end of none."""
@@ -214,9 +229,23 @@ class Failures:
                     if request.process.service.external or request.use.service not in {None, process.service}:
                         continue
                     if request.kind == "send":
-                        yield Untold(process, request)
+                        if not self._is_awaited(request):
+                            yield Untold(process, request)
                     elif self._passes_on(request):
                         yield request.process
+
+    def _is_awaited(self, request: Action) -> bool:
+        """Whether the sender waits for a message next, before it calls or waits for anything else."""
+        seen, stack = {request.id}, [request]
+        while stack:
+            for edge in stack.pop().edges:
+                action = self.system.actions[edge.target]
+                if action.kind == "await":
+                    return True
+                if action.id not in seen and action.kind not in {"call", "join"}:
+                    seen.add(action.id)
+                    stack.append(action)
+        return False
 
     def _passes_on(self, call: Action) -> bool:
         """Whether a failed call just ends its process in failure. Without a failure edge it is repeated until it succeeds."""
@@ -306,6 +335,14 @@ class Failures:
     def _is_goal(self, event: Message) -> bool:
         goals = (goal for view in self.views for goal in (view.flow.success, view.flow.failure) if goal is not None)
         return any(_is_among(event, goal.targets) for goal in goals)
+
+
+def _unique(items: list[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _first(views: list[FlowView]) -> FlowView:
+    return min(views, key=lambda view: view.flow.name)
 
 
 _BRANCHING = frozenset({"start", "choice", "fork", "loop", "await"})

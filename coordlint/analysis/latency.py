@@ -6,14 +6,14 @@ Every number is a bound that stays sound when facts are missing: what nobody dec
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
 from coordlint.analysis.calls import Calls, Governed, Reason
+from coordlint.analysis.courses import forward_edges, in_order
 from coordlint.analysis.flows import FlowView
-from coordlint.graph import Index
 from coordlint.system import Action, Backoff, Message, Process, Step, System, Workflow
 
 SLACK = 1e-9
@@ -182,10 +182,10 @@ class Course(NamedTuple):
 class Latency:
     """Durations of everything in a design; computed once, callees before their callers."""
 
-    def __init__(self, index: Index) -> None:
-        self.index = index
-        self.system: System = index.system
-        self.calls = Calls(index)
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+        self.index = calls.index
+        self.system: System = calls.system
         self._calls: dict[Action, Duration] = {}
         self._steps: dict[Step, Duration] = {}
         self._bounded: dict[Step, bool] = {}
@@ -291,16 +291,16 @@ class Latency:
         N times in the worst case. Linear in the actions and edges of the process.
         """
         actions = self.system.actions
-        edges, loops = _forward_edges(process, actions)
+        edges, loops = forward_edges(process, actions)
         incoming: dict[int, list[int]] = {}
-        for source, targets in edges.items():
-            for target in targets:
-                incoming.setdefault(target, []).append(source)
+        for source, out in edges.items():
+            for edge in out:
+                incoming.setdefault(edge.target, []).append(source)
         arrival: dict[int, float] = {process.start: 0.0}
         leaves: dict[int, float] = {}
         came: dict[int, int] = {}
         entry: dict[Step, float] = {}
-        for number in _order(process.start, edges):
+        for number in in_order(process.start, edges):
             action = actions[number]
             sources = [source for source in incoming.get(number, ()) if source in leaves]
             if sources:
@@ -342,7 +342,7 @@ class Latency:
     def _terms(self, process: Process, course: Course) -> tuple[list[Term], list[str]]:
         """The addends on the course to the end of the process, in order; a step that is a unit is one addend."""
         actions = self.system.actions
-        _, loops = _forward_edges(process, actions)
+        _, loops = forward_edges(process, actions)
         path: list[tuple[int, int]] = []
         open_loops: list[int] = []
         times = 1
@@ -512,75 +512,6 @@ class _Spread:
                 for entity in action.entities:
                     for reacting in self.latency.index.reacting(entity):
                         self._push(reacting, _Arrival(time, process, action, start))
-
-
-# ------------------------------------------------------------------------------------------------ control-flow graphs
-
-
-def _forward_edges(process: Process, actions: Sequence[Action]) -> tuple[dict[int, list[int]], dict[int, int]]:
-    """The edges of a process without its back edges, and for each end of a ``repeat`` body the head of its loop.
-
-    A ``for each`` is left behind its body instead of at its head, so that a course passes the body once.
-    """
-    edges: dict[int, list[int]] = {}
-    loops: dict[int, int] = {}
-    for number in process.actions:
-        targets: dict[int, None] = {}
-        pending = [edge.target for edge in reversed(actions[number].edges)]
-        passed: set[int] = set()
-        while pending:
-            target = actions[pending.pop()]
-            if target.kind != "loop" or number < target.id:
-                targets[target.id] = None
-            elif target.mode == "repeat":
-                loops[number] = target.id
-            elif target.id not in passed:
-                passed.add(target.id)
-                pending += [edge.target for edge in reversed(target.edges) if edge.kind == "exit"]
-        edges[number] = list(targets)
-    return _without_back_edges(process.start, edges), loops
-
-
-def _without_back_edges(start: int, edges: dict[int, list[int]]) -> dict[int, list[int]]:
-    """The edges without those that lead back to where a depth-first search still is."""
-    kept: dict[int, list[int]] = {}
-    active: set[int] = set()
-    work: list[tuple[int, Iterator[int]]] = [(start, iter(edges.get(start, ())))]
-    kept[start] = []
-    active.add(start)
-    while work:
-        node, targets = work[-1]
-        for target in targets:
-            if target in active:
-                continue
-            kept[node].append(target)
-            if target not in kept:
-                kept[target] = []
-                active.add(target)
-                work.append((target, iter(edges.get(target, ()))))
-                break
-        else:
-            active.discard(node)
-            work.pop()
-    return kept
-
-
-def _order(start: int, edges: dict[int, list[int]]) -> list[int]:
-    """A topological order of an acyclic graph from its start: the reverse of the order in which a search leaves the nodes."""
-    order: list[int] = []
-    seen = {start}
-    work: list[tuple[int, Iterator[int]]] = [(start, iter(edges.get(start, ())))]
-    while work:
-        node, targets = work[-1]
-        for target in targets:
-            if target not in seen:
-                seen.add(target)
-                work.append((target, iter(edges.get(target, ()))))
-                break
-        else:
-            order.append(node)
-            work.pop()
-    return order[::-1]
 
 
 def _seconds(duration: Duration) -> float:

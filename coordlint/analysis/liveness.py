@@ -333,13 +333,8 @@ class Liveness:
         return found
 
     def _happens(self, node: int, holds: set[int]) -> bool:
-        if node < len(self.system.actions):
-            return self.causality.done(node) in holds
-        return self.causality.sent(self._messages[node - len(self.system.actions)]) in holds
-
-    @cached_property
-    def _messages(self) -> list[Message]:
-        return list(self.system.messages.values())
+        message = self.causality.message_at(node)
+        return (self.causality.done(node) if message is None else self.causality.sent(message)) in holds
 
 
 _FRAME = frozenset({"start", "failed"})
@@ -351,7 +346,5 @@ def _is_complete(view: FlowView) -> bool:
     if not flow.starts or flow.success is None:
         return False
     return not any(
-        target.message.phantom
-        for target in (*flow.starts, *flow.success.targets)
-        if not isinstance(target, Workflow)
+        target.message.phantom for target in (*flow.starts, *flow.success.targets) if not isinstance(target, Workflow)
     )

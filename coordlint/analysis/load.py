@@ -6,14 +6,14 @@ Rates are bounds from below and capacities bounds from above: what nobody declar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 from coordlint.analysis.calls import Calls, Reason, shown, strong_components
+from coordlint.analysis.courses import forward_edges, in_order
 from coordlint.analysis.delivery import Delivery
-from coordlint.graph import Index
 from coordlint.system import Action, Broker, Channel, Edge, Fact, Flow, Message, Process, Service, System, Workflow
 
 # ------------------------------------------------------------------------------------------------ pure formulas
@@ -269,9 +269,9 @@ class _Inflow:
 class Load:
     """F8, F9 and F12: the rates that the declared ones of flows and timers cause, as far as they are certain."""
 
-    def __init__(self, index: Index, calls: Calls, delivery: Delivery) -> None:
-        self.index = index
-        self.system: System = index.system
+    def __init__(self, calls: Calls, delivery: Delivery) -> None:
+        self.index = calls.index
+        self.system: System = calls.system
         self.delivery = delivery
         self.retries = RetryLoad(calls, delivery)
         self._shares: dict[Process, dict[int, float]] = {}
@@ -391,7 +391,7 @@ class Load:
             share = self.share(action)
             if share <= 0:
                 continue
-            reason = Reason(f"{share:.4g} of the runs of {node.name} get here", action.span) if share < 1 else None
+            reason = Reason(f"{share * 100:.4g}% of the runs of {shown(node)} get here", action.span) if share < 1 else None
             if action.kind != "write":
                 yield action.message, share, reason
                 continue
@@ -544,51 +544,35 @@ def _shares(process: Process, system: System) -> dict[int, float]:
     Behind a choice without declared chances nothing is certain; where its branches meet again everything is, because the
     meeting point post-dominates the choice.
     """
-    edges = _certain_edges(process, system)
-    order = _topological(process.start, edges)
+    actions = system.actions
+    edges, _ = forward_edges(process, actions, lambda action, edge: _is_certain(action, edge, actions))
+    order = in_order(process.start, edges)
+    meeting = _post_dominators(order, edges, process.actions[-1])
     share: dict[int, float] = dict.fromkeys(order, 0.0)
     share[process.start] = 1.0
-    meeting = _post_dominators(order, edges)
     for number in order:
-        action = system.actions[number]
         after = meeting.get(number)
         if after is not None:
             share[after] = max(share[after], share[number])
-        for target, chance in edges[number]:
+        for edge, chance in zip(edges[number], _chances(actions[number], edges[number]), strict=True):
             passed = share[number] * chance
-            one_of = system.actions[target].kind == "join"
-            share[target] = max(share[target], passed) if one_of else min(1.0, share[target] + passed)
+            joined = actions[edge.target].kind == "join"
+            share[edge.target] = max(share[edge.target], passed) if joined else min(1.0, share[edge.target] + passed)
     return share
 
 
-def _certain_edges(process: Process, system: System) -> dict[int, list[tuple[int, float]]]:
-    """The edges of a run without failures, each with the certain share of the runs that take it."""
-    edges: dict[int, list[tuple[int, float]]] = {}
-    for number in process.actions:
-        action = system.actions[number]
-        out = [edge for edge in action.edges if edge.kind not in _FAILING]
-        if action.kind == "choice" and action.mode == "await":
-            out = [edge for edge in out if not _only_fails(system.actions[edge.target])]
-        found: list[tuple[int, float]] = []
-        for edge, chance in zip(out, _chances(action, out), strict=True):
-            target = system.actions[edge.target]
-            if target.kind != "loop" or number < target.id:
-                found.append((edge.target, chance))
-            elif target.mode != "repeat":
-                found += [(one.target, 1.0) for one in target.edges if one.kind == "exit" and one.target != target.id]
-        edges[number] = found
-    return edges
+def _is_certain(action: Action, edge: Edge, actions: Sequence[Action]) -> bool:
+    """Whether a run without failures can take the edge; the end of an ``awaits … within`` without an arm is a failure."""
+    target = actions[edge.target]
+    if action.kind == "choice" and action.mode == "await" and target.kind == "timer":
+        return not all(one.kind in _FAILING for one in target.edges)
+    return edge.kind not in _FAILING
 
 
 _FAILING = frozenset({"failure", "timeout", "compensate"})
 
 
-def _only_fails(action: Action) -> bool:
-    """Whether it is the end of an ``awaits … within`` without an arm of its own: the process fails there."""
-    return action.kind == "timer" and all(edge.kind in _FAILING for edge in action.edges)
-
-
-def _chances(action: Action, edges: list[Edge]) -> list[float]:
+def _chances(action: Action, edges: Sequence[Edge]) -> list[float]:
     """The certain share of the runs that take each edge."""
     if action.kind == "choice" and action.mode == "repeat":
         return [1.0] * len(edges)
@@ -603,42 +587,18 @@ def _chances(action: Action, edges: list[Edge]) -> list[float]:
     return [1.0] * len(edges)
 
 
-def _topological(start: int, edges: dict[int, list[tuple[int, float]]]) -> list[int]:
-    """The nodes reachable from the start, each before what it leads to; back edges are removed from ``edges`` on the way."""
-    order: list[int] = []
-    state: dict[int, bool] = {start: False}
-    work: list[tuple[int, int]] = [(start, 0)]
-    while work:
-        node, position = work.pop()
-        targets = edges[node]
-        while position < len(targets):
-            target = targets[position][0]
-            if state.get(target) is False:
-                del targets[position]
-                continue
-            position += 1
-            if target not in state:
-                state[target] = False
-                work += [(node, position), (target, 0)]
-                break
-        else:
-            state[node] = True
-            order.append(node)
-    return order[::-1]
-
-
-def _post_dominators(order: list[int], edges: dict[int, list[tuple[int, float]]]) -> dict[int, int]:
+def _post_dominators(order: list[int], edges: dict[int, list[Edge]], end: int) -> dict[int, int]:
     """The immediate post-dominator of each node of an acyclic graph: what every course from it has to pass next.
 
     K. Cooper, T. Harvey, K. Kennedy, "A Simple, Fast Dominance Algorithm", 2001, which needs one pass on an acyclic graph.
     Nodes whose courses only meet outside have none.
     """
-    outside, end = -1, max(order)
+    outside = -1
     depth: dict[int, int] = {outside: 0}
     parent: dict[int, int] = {}
     ends_well: set[int] = set()
     for node in reversed(order):
-        targets = [target for target, _ in edges[node]] or [outside]
+        targets = [edge.target for edge in edges[node]] or [outside]
         good = [target for target in targets if target in ends_well]
         if node == end or good:
             ends_well.add(node)

@@ -23,3 +23,13 @@ def size_text(count: float) -> str:
         if amount >= 1 and abs(amount - round(amount, 1)) <= SLACK * amount:
             return f"{round(amount, 1):g}{unit}"
     return f"{count:.10g}B"
+
+
+def readable(seconds: float) -> str:
+    """A duration for a sentence: as the language writes it or, where that is a long number, in two units (``14d 2m``)."""
+    text = seconds_text(seconds)
+    if seconds < 600 or not math.isfinite(seconds) or len(text) <= 5:
+        return text
+    size, unit = next((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "m")) if seconds >= size)
+    whole, rest = divmod(seconds, size)
+    return f"{whole:g}{unit} {seconds_text(rest)}" if rest > SLACK * seconds else f"{whole:g}{unit}"

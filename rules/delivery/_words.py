@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Label
+from coordlint.finding import Fix, Label
 from coordlint.source import Edit, Span
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 PLACES = 8
 """How many places of one kind a finding shows; the rest is counted."""
 
-_BODY_OF_HANDLER = re.compile(r"\s*(?:via\s+[\w.\"-]+\s*)?\{")
-_BODY_OF_CHANNEL = re.compile(r"[^{}#\"]*(?:\"[^\"\n]*\"[^{}#\"]*)?\{")
+_BODY = re.compile(r"\s*(?:via\s+[\w.\"-]+\s*)?\{")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -57,22 +56,21 @@ def as_name(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else f'"{name}"'
 
 
-def insert_in_handler(process: Process, clause: str) -> Edit | None:
-    """An edit that puts a clause at the beginning of a handler's body; None if it has no braces or something stands between."""
-    return _insert(process.place, process.span, _BODY_OF_HANDLER, clause) if process.kind == "handler" else None
-
-
-def insert_in_channel(place: Span, declaration: Span, clause: str) -> Edit | None:
-    """An edit that puts a clause at the beginning of a channel's body; None if it has none."""
-    return _insert(place, declaration, _BODY_OF_CHANNEL, clause)
-
-
-def _insert(place: Span, whole: Span, opening: re.Pattern[str], clause: str) -> Edit | None:
-    source = place.source
-    found = opening.match(source.text, place.end, whole.end)
-    if found is None or not source.path.endswith(".coord"):
+def idempotency_fix(process: Process, key: tuple[str, ...]) -> Fix | None:
+    """Say ``idempotent by KEY`` in place of what is said now; None without a key, or where there is no body to say it in."""
+    if not key:
         return None
-    at = found.end()
-    after = source.text[at : whole.end]
-    line = re.match(r"[ \t]*\n([ \t]*)", after)
-    return Edit(Span(source, at, at), f"\n{line[1]}{clause}" if line else f" {clause} ")
+    clause, said = f"idempotent by {', '.join(key)}", process.fact("idempotent").span
+    edit = Edit(said, clause) if said is not None else _insert(process, clause)
+    return Fix(f"add `{clause}`", (edit,)) if edit is not None else None
+
+
+def _insert(process: Process, clause: str) -> Edit | None:
+    """Put a clause at the beginning of a handler's body; None if it has no braces or something stands before them."""
+    source, end = process.place.source, process.span.end
+    found = _BODY.match(source.text, process.place.end, end)
+    if process.kind != "handler" or found is None or not source.path.endswith(".coord"):
+        return None
+    line = re.match(r"[ \t]*\n([ \t]*)", source.text[found.end() : end])
+    text = f"\n{line[1]}{clause}" if line else f" {clause} "
+    return Edit(Span(source, found.end(), found.end()), text)

@@ -91,18 +91,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import shown
-from coordlint.finding import Finding, Fix, Label
+from coordlint.finding import Finding, Label
 from coordlint.rule import rule
-from coordlint.source import Edit
 
-from ._words import insert_in_handler, keys_of, shortened, who
+from ._words import idempotency_fix, keys_of, shortened, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from coordlint.analysis.delivery import Repeat
     from coordlint.design import Design
-    from coordlint.system import Action, Fact, Process
+    from coordlint.system import Action, Process
 
 
 @rule("DLV601", "redelivery-without-idempotency", "W/E/E", evidence="DA")
@@ -145,24 +144,12 @@ def _finding(design: Design, process: Process, effects: list[Action], repeats: l
     by = ", ".join(key) if key else "KEY"
     return Finding(
         primary=Label(process.place, "each time the message comes"),
-        message=f"{who(process)} {said}, and a message that comes twice makes it repeat `{_plain(effects[0])}`",
+        message=f"{who(process)} {said}, and a message that comes twice makes it repeat `{shown(effects[0])}`",
         related=(*labels, Label(effects[0].span, "done again")),
         notes=more,
         help=f"let it recognise a repetition: `idempotent by {by}`",
         silence='`idempotent`, or `not idempotent "why a repetition does no harm"`',
-        fix=_fix(process, fact, key),
+        fix=idempotency_fix(process, key),
         subject=process.path,
         levels=levels,
     )
-
-
-def _plain(action: Action) -> str:
-    return shown(action).replace("`", "'")
-
-
-def _fix(process: Process, fact: Fact, key: tuple[str, ...]) -> Fix | None:
-    if not key:
-        return None
-    clause = f"idempotent by {', '.join(key)}"
-    edit = Edit(fact.span, clause) if fact.span is not None else insert_in_handler(process, clause)
-    return Fix(f"add `{clause}`", (edit,)) if edit is not None else None

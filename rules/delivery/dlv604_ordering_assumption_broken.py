@@ -147,6 +147,7 @@ The order between two events that a flow declares (`order A before B`) is judged
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.delivery import dead_letter
@@ -161,8 +162,11 @@ if TYPE_CHECKING:
 
     from coordlint.analysis.delivery import Arrival
     from coordlint.design import Design
-    from coordlint.source import Edit as EditType
     from coordlint.system import Channel, Message, Process, Service
+
+
+BATCH = 200
+"""How many groups of messages one pass over the causes answers."""
 
 
 class _Reason(NamedTuple):
@@ -171,7 +175,7 @@ class _Reason(NamedTuple):
     text: str
     labels: tuple[Label, ...]
     help: str
-    edit: EditType | None = None
+    edit: Edit | None = None
 
 
 @rule("DLV604", "ordering-assumption-broken", "E/E/E", evidence="D")
@@ -275,41 +279,47 @@ def _different_ways(arrivals: list[Arrival]) -> _Reason | None:
 
 
 def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> dict[int, _Reason]:
-    """By the identity of the group: messages on one way from several services, none of which follows the other."""
-    candidates: dict[int, tuple[Message, Service, Message, Service]] = {}
+    """By the identity of the group: messages of several services, of which none is published because of the other."""
+    shared = []
     for group in groups:
-        publishers = {
-            arrival.use.message: list(
-                dict.fromkeys(a.process.service for a in design.index.producers(arrival.use.message))
-            )
-            for arrival in group
-        }
-        pairs = [(message, service) for message, services in publishers.items() for service in services]
-        other = next((pair for pair in pairs[1:] if pair[1] is not pairs[0][1]), None)
-        if other is not None:
-            candidates[id(group)] = (*pairs[0], *other)
-    if not candidates:
-        return {}
-    causality = design.causality
-    messages = dict.fromkeys(message for one in candidates.values() for message in (one[0], one[2]))
-    needs = causality.graph.critical(causality.entries, [causality.produced(message) for message in messages])
-    found = {}
-    for identity, (first, here, second, there) in candidates.items():
-        if first is not second and (
-            causality.produced(first) in needs.of(causality.produced(second))
-            or causality.produced(second) in needs.of(causality.produced(first))
-        ):
-            continue
-        places = [
-            Label(action.span, f"published by `{service.name}`")
-            for message, service in ((first, here), (second, there))
-            for action in design.index.producers(message)
-            if action.process.service is service
-        ]
-        text = f"`{first.name}` comes from `{here.name}` and `{second.name}` from `{there.name}`"
-        help = "let one service publish both, or let the handler wait for the first"
-        found[identity] = _Reason(text, tuple(places[:2]), help)
-    return found
+        published = _publishers(design, group)
+        if len({service for _, service in published}) > 1:
+            shared.append((id(group), published))
+    result = {}
+    for start in range(0, len(shared), BATCH):
+        batch = shared[start : start + BATCH]
+        causality = design.causality
+        nodes = {message: causality.produced(message) for _, published in batch for message, _ in published}
+        needs = causality.graph.critical(causality.entries, nodes.values())
+        behind = {message: set(needs.of(node)) for message, node in nodes.items()}
+        for identity, published in batch:
+            # A chain of causes, if there is one, stands in the order of the number of causes.
+            published.sort(key=lambda one: len(behind[one[0]]))
+            for one, other in pairwise(published):
+                if one[1] is not other[1] and not _follows(one[0], other[0], nodes, behind):
+                    result[identity] = _two_publishers(design, one, other)
+                    break
+    return result
+
+
+def _follows(first: Message, second: Message, nodes: dict[Message, int], behind: dict[Message, set[int]]) -> bool:
+    """Whether the second is only published because of the first; a message with two owners for a while is let pass."""
+    return first.fact("migrating").declared if first is second else nodes[first] in behind[second]
+
+
+def _publishers(design: Design, group: list[Arrival]) -> list[tuple[Message, Service]]:
+    messages = dict.fromkeys(arrival.use.message for arrival in group)
+    pairs = [(message, action.process.service) for message in messages for action in design.index.producers(message)]
+    return list(dict.fromkeys(pairs))
+
+
+def _two_publishers(design: Design, one: tuple[Message, Service], other: tuple[Message, Service]) -> _Reason:
+    labels = []
+    for message, service in (one, other):
+        action = next(a for a in design.index.producers(message) if a.process.service is service)
+        labels.append(Label(action.span, f"published by `{service.name}`"))
+    text = f"`{one[0].name}` comes from `{one[1].name}` and `{other[0].name}` from `{other[1].name}`"
+    return _Reason(text, tuple(labels), "let one service publish both, or let the handler wait for the first")
 
 
 # ------------------------------------------------------------------------------------------------ the finding

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.finding import Finding, Label
+from coordlint.system import Store
 
 from ._words import flows_text, kind_of, listed, lowered, only_low, path_of
 
@@ -49,6 +50,7 @@ def questions(design: Design, candidates: Sequence[Critical]) -> Iterator[Findin
             continue
         spoken = [element for element in _elements(design, kind) if _says_something(element)]
         asked = [one for one in asked if len(one.flows) > 1 or any(other is not one.component for other in spoken)]
+        asked = [one for one in asked if not _is_part(design, one.component, spoken)]
         if asked:
             yield _question(asked)
 
@@ -60,6 +62,17 @@ def _elements(design: Design, kind: str) -> Iterator[Component]:
 def _says_something(element: Component) -> bool:
     """The vocabulary gate: whether anything is said about its redundancy."""
     return any(not element.fact(name).unknown for name in _KINDS[kind_of(element)].facts)
+
+
+def _is_part(design: Design, component: Component, spoken: Sequence[Component]) -> bool:
+    """Whether it is a store whose services all use another store that has been spoken of, as a schema is part of its server."""
+    if not isinstance(component, Store):
+        return False
+    index = design.index
+    entities = [(store, entity) for store, entity in (*index.readers, *index.writers) if store is component]
+    actions = [action for key in entities for action in (*index.readers.get(key, ()), *index.writers.get(key, ()))]
+    others = set(spoken) - {component}
+    return bool(actions) and all(any(use.target in others for use in action.process.service.uses) for action in actions)
 
 
 def _question(asked: Sequence[Critical]) -> Finding:

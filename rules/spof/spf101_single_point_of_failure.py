@@ -142,7 +142,8 @@ flow Ordering {
 
 Unknown redundancy is not taken for none. In the default profile one information for the services, one for the stores and one
 for the brokers asks for it, where two flows or more need the component or where the design speaks of the redundancy
-of another one of its kind; strict warns of each such component. An `availability` answers the question too, since it is said
+of another one of its kind (not for a store whose services all use another store of which it is declared, as schemas of one
+server do); strict warns of each such component. An `availability` answers the question too, since it is said
 to include the redundancy. A store that is `in-memory` and has an `owner` is part of its owner, and SPF102 asks what is lost with it.
 
 ## References

@@ -1,0 +1,685 @@
+"""Sagas: what each step of an orchestration changes, how it can fail, what undoes it, and what is left when it is not undone.
+
+An orchestration is a workflow, or a handler that calls two or more state-changing operations of other services. After
+Richardson, its steps are compensatable ones, then one pivot (the last that can fail for a business reason), then retriable
+ones; a step needs a compensation iff it changes state and something later can still fail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias
+
+from coordlint.analysis.soundness import Enclosing, structure
+from coordlint.graph import Index
+from coordlint.source import Span
+from coordlint.system import Action, EntityUse, Fact, Message, Process, Service, Step, Store, System
+
+Key: TypeAlias = tuple[Store, str | None]
+"""An entity of a store; None for the store as a whole."""
+
+StepKind: TypeAlias = Literal["read", "compensatable", "pivot", "retriable"]
+
+
+class Effects(NamedTuple):
+    """What something does to state.
+
+    Attributes:
+        writes: the entities written, each with the action that writes it first.
+        acts: effects outside the data, as actions.
+        reads: the entities read.
+        known: nothing that takes part was left without a body.
+        passive: something takes part that says it only reads, informs people or builds a view.
+    """
+
+    writes: dict[Key, Action]
+    acts: tuple[Action, ...]
+    reads: dict[Key, Action]
+    known: bool
+    passive: bool
+
+    @property
+    def changes(self) -> bool:
+        """Whether a change of state is declared."""
+        return bool(self.writes or self.acts)
+
+    @property
+    def services(self) -> set[Service]:
+        """The services that change something."""
+        return {action.process.service for action in (*self.writes.values(), *self.acts)}
+
+    @property
+    def shown(self) -> Action | None:
+        """The first effect, for a label."""
+        return next(iter((*self.acts, *self.writes.values())), None)
+
+
+class Undo(NamedTuple):
+    """What a list of actions may undo.
+
+    Attributes:
+        of: the messages whose handling it says it compensates.
+        entities: what it writes.
+        acting: the services in which it acts outside the data.
+        unknown: the services whose part in it has no body.
+    """
+
+    of: frozenset[Message]
+    entities: frozenset[Key]
+    acting: frozenset[Service]
+    unknown: frozenset[Service]
+
+
+class Failure(NamedTuple):
+    """A point at which a process can fail.
+
+    Attributes:
+        action: where: a call, an await, a timer or a ``fails``.
+        sure: a business failure is declared; otherwise it is only not excluded.
+        cause: the ``fails`` it goes back to, or the action itself.
+        targets: where control goes on from there.
+    """
+
+    action: Action
+    sure: bool
+    cause: Action
+    targets: tuple[int, ...]
+
+
+class Gap(NamedTuple):
+    """A step that stays done when something later fails."""
+
+    step: SagaStep
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SagaStep:
+    """A step of an orchestration.
+
+    Attributes:
+        step: the step as declared.
+        kind: read (changes nothing), pivot, retriable (said so, or after the pivot), or compensatable.
+        effects: of its own statements and of the handlers of its calls and sends.
+        requests: its calls and sends.
+        compensation: the fact ``compensate``.
+        after_pivot: the pivot has passed before it.
+        undo: what its own compensation does.
+    """
+
+    step: Step
+    kind: StepKind
+    effects: Effects
+    requests: tuple[Action, ...]
+    compensation: Fact
+    after_pivot: bool
+    undo: Undo
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return self.step.label
+
+    @property
+    def place(self) -> Span:
+        """Where its name stands."""
+        return self.step.place
+
+
+class Saga(NamedTuple):
+    """An orchestration with its steps in order; those without statements are left out."""
+
+    process: Process
+    steps: tuple[SagaStep, ...]
+
+    @property
+    def recovers_forward(self) -> bool:
+        """``recovery forward`` is declared."""
+        return self.process.fact("recovery").value == "forward"
+
+    @property
+    def compensates(self) -> bool:
+        """At least one step has a compensation."""
+        return any(step.compensation.declared for step in self.steps)
+
+
+class Sagas:
+    """The orchestrations of a system and the questions of the saga rules. What is asked for is computed once."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.system: System = index.system
+        self._effects: dict[Process, Effects] = {}
+        self._reached: dict[Process, set[int]] = {}
+        self._doomed: dict[Process, set[int]] = {}
+        self._structure: dict[Process, dict[int, tuple[Enclosing, ...]]] = {}
+        self._reactions: dict[Message, Undo] = {}
+        self._sagas: dict[Process, Saga] = {}
+
+    # -------------------------------------------------------------------------------------------- which
+
+    @cached_property
+    def workflows(self) -> tuple[Saga, ...]:
+        """All workflows, in model order."""
+        return tuple(self.saga(process) for process in self.system.processes if process.kind == "workflow")
+
+    @cached_property
+    def implicit(self) -> tuple[Saga, ...]:
+        """The handlers that call two or more state-changing operations of other services."""
+        return tuple(self.saga(process) for process in self.system.processes if self._orchestrates(process))
+
+    @property
+    def all(self) -> tuple[Saga, ...]:
+        """Workflows and implicit orchestrations."""
+        return self.workflows + self.implicit
+
+    def _orchestrates(self, process: Process) -> bool:
+        if process.kind != "handler" or process.service.external:
+            return False
+        calls = [action for action in self.system.actions_of(process, "call") if action.region == "main"]
+        if len(calls) < 2:
+            return False
+        changing = [action for action in calls if self._changes_elsewhere(action)]
+        return len({action.message for action in changing}) > 1
+
+    def _changes_elsewhere(self, call: Action) -> bool:
+        return any(
+            handler.service is not call.process.service and self.effects(handler).changes
+            for handler in self.answering(call)
+        )
+
+    def saga(self, process: Process) -> Saga:
+        """The process seen as an orchestration."""
+        if process not in self._sagas:
+            passed = self._after_pivot(process)
+            steps = (self._step(step, passed) for step in process.steps if step.actions)
+            self._sagas[process] = Saga(process, tuple(step for step in steps if step is not None))
+        return self._sagas[process]
+
+    def _step(self, step: Step, passed: set[int]) -> SagaStep | None:
+        actions = [self.system.actions[number] for number in step.actions]
+        if any(action.region != "main" for action in actions):
+            return None
+        effects = self._effects_of(actions)
+        after = step.actions[0] in passed
+        compensation = step.fact("compensate", self.system)
+        kind: StepKind = "compensatable"
+        if step.fact("pivot", self.system).declared:
+            kind = "pivot"
+        elif after or step.fact("retriable", self.system).declared:
+            kind = "retriable"
+        elif not effects.changes and effects.known:
+            kind = "read"
+        undoing = [self.system.actions[number] for number in step.compensation]
+        return SagaStep(
+            step,
+            kind,
+            effects,
+            tuple(action for action in actions if action.kind in {"call", "send"} and not action.message.phantom),
+            compensation,
+            after,
+            self.undo(action for action in undoing if action.region == "compensation"),
+        )
+
+    # -------------------------------------------------------------------------------------------- requests
+
+    def answering(self, request: Action) -> list[Process]:
+        """The declared processes that take a call or send, of the service it names if that is one of them."""
+        handlers = [process for process in self.index.handlers(request.message) if not process.contract]
+        if request.use.service is not None:
+            return [process for process in handlers if process.service is request.use.service] or handlers
+        return handlers
+
+    def requests_of(self, wait: Action) -> list[Action]:
+        """The ``sends`` whose answer an await waits for: those before it, back to the previous wait or call."""
+        before = self._before(wait.process)
+        found = []
+        seen, stack = {wait.id}, [wait.id]
+        while stack:
+            for number in before.get(stack.pop(), ()):
+                action = self.system.actions[number]
+                if number in seen or action.kind in {"await", "call", "join", "start"}:
+                    continue
+                seen.add(number)
+                stack.append(number)
+                if action.kind == "send" and not action.message.phantom:
+                    found.append(action)
+        return sorted(found, key=lambda action: action.id)
+
+    def rivals(self, wait: Action) -> list[int]:
+        """The other awaits of the same ``awaits { on … on … }``."""
+        before = self._before(wait.process).get(wait.id, ())
+        return [
+            edge.target
+            for number in before
+            if self.system.actions[number].mode == "await"
+            for edge in self.system.actions[number].edges
+            if self.system.actions[edge.target].kind == "await" and edge.target != wait.id
+        ]
+
+    def _before(self, process: Process) -> dict[int, list[int]]:
+        before: dict[int, list[int]] = {}
+        for number in process.actions:
+            for edge in self.system.actions[number].edges:
+                before.setdefault(edge.target, []).append(number)
+        return before
+
+    # -------------------------------------------------------------------------------------------- effects
+
+    def effects(self, process: Process) -> Effects:
+        """What a process and those it calls, directly and indirectly, do when all goes well."""
+        if process not in self._effects:
+            writes: dict[Key, Action] = {}
+            reads: dict[Key, Action] = {}
+            acts: dict[Action, None] = {}
+            known, passive = True, False
+            for one in self._called(process):
+                informs = one.fact("projection").declared or one.fact("notifies").declared
+                passive = passive or informs
+                known = known and (informs or self._has_body(one))
+                for action in self.system.actions_of(one, "read", "write", "act"):
+                    if action.region not in {"main", "fallback"} or action.id not in self.reached(one):
+                        continue
+                    if action.kind == "act" and not informs:
+                        acts[action] = None
+                    elif action.kind == "read" or not informs:
+                        _note(reads if action.kind == "read" else writes, action)
+            self._effects[process] = Effects(writes, tuple(acts), reads, known, passive)
+        return self._effects[process]
+
+    def _called(self, process: Process) -> list[Process]:
+        found = {process: None}
+        stack = [process]
+        while stack:
+            for action in self.system.actions_of(stack.pop(), "call"):
+                if action.region in {"main", "fallback"}:
+                    for callee in self.answering(action):
+                        if callee not in found:
+                            found[callee] = None
+                            stack.append(callee)
+        return list(found)
+
+    def _has_body(self, process: Process) -> bool:
+        return any(
+            self.system.actions[number].kind not in {"start", "end", "failed"} for number in process.actions
+        ) and all(self._is_known(action) for action in self.system.actions_of(process, "call"))
+
+    def _is_known(self, request: Action) -> bool:
+        return request.message.kind == "query" or bool(self.answering(request))
+
+    def _effects_of(self, actions: Iterable[Action]) -> Effects:
+        writes: dict[Key, Action] = {}
+        reads: dict[Key, Action] = {}
+        acts: dict[Action, None] = {}
+        known, passive = True, False
+        for action in actions:
+            if action.kind == "act":
+                acts[action] = None
+            elif action.kind in {"read", "write"}:
+                _note(reads if action.kind == "read" else writes, action)
+            elif action.kind in {"call", "send"}:
+                known = known and self._is_known(action)
+                for handler in self.answering(action):
+                    effects = self.effects(handler)
+                    for key, source in effects.writes.items():
+                        writes.setdefault(key, source)
+                    for key, source in effects.reads.items():
+                        reads.setdefault(key, source)
+                    acts.update(dict.fromkeys(effects.acts))
+                    known = known and effects.known
+                    passive = passive or effects.passive
+        return Effects(writes, tuple(acts), reads, known, passive)
+
+    # -------------------------------------------------------------------------------------------- failing
+
+    @cached_property
+    def failing(self) -> dict[Process, Action]:
+        """The processes that can fail for a declared business reason, with the ``fails`` it goes back to.
+
+        A ``0% fails`` never happens. A failure passes on to callers that neither handle it nor go on without the answer.
+        """
+        found: dict[Process, Action] = {}
+        pending = []
+        for process in self.system.processes:
+            own = next((a for a in self.system.actions_of(process, "fail") if a.id in self.reached(process)), None)
+            if own is not None:
+                found[process] = own
+                pending.append(process)
+        while pending:
+            process = pending.pop()
+            for trigger in process.triggers:
+                for use in trigger.uses:
+                    for call in self.index.senders.get(use.message, ()):
+                        caller = call.process
+                        if call.kind != "call" or caller in found or process not in self.answering(call):
+                            continue
+                        if call.id in self.reached(caller) and self._breaks(call, {"failure"}):
+                            found[caller] = found[process]
+                            pending.append(caller)
+        return found
+
+    def can_succeed(self, process: Process) -> bool:
+        """Whether a run can end well."""
+        return process.actions[-1] in self.reached(process)
+
+    def reached(self, process: Process) -> set[int]:
+        """The actions that control can reach, over edges that are not declared to have no chance."""
+        if process not in self._reached:
+            seen = {process.start}
+            stack = [process.start]
+            while stack:
+                for edge in self.system.actions[stack.pop()].edges:
+                    if edge.target not in seen and edge.chance != 0:
+                        seen.add(edge.target)
+                        stack.append(edge.target)
+            self._reached[process] = seen
+        return self._reached[process]
+
+    def doomed(self, process: Process) -> set[int]:
+        """The actions from which the process cannot end well any more."""
+        if process not in self._doomed:
+            before = self._before(process)
+            well, stack = {process.actions[-1]}, [process.actions[-1]]
+            while stack:
+                for number in before.get(stack.pop(), ()):
+                    if number not in well:
+                        well.add(number)
+                        stack.append(number)
+            self._doomed[process] = set(process.actions) - well
+        return self._doomed[process]
+
+    def _breaks(self, action: Action, kinds: set[str]) -> bool:
+        """Whether one of those ways out of an action can end the process in failure, and is not answered by a block."""
+        return any(self._leads_to_failed(edge.target) for edge in action.edges if edge.kind in kinds)
+
+    def _leads_to_failed(self, target: int) -> bool:
+        return any(self.system.actions[number].kind == "failed" for number in self._aside((target,)))
+
+    def _aside(self, targets: Iterable[int]) -> list[int]:
+        """What runs from there on outside the main course, and the end in failure; in the order of discovery."""
+        found: dict[int, None] = {}
+        stack = list(targets)
+        while stack:
+            number = stack.pop()
+            action = self.system.actions[number]
+            if number in found or (action.region == "main" and action.kind != "failed"):
+                continue
+            found[number] = None
+            stack += [edge.target for edge in action.edges]
+        return list(found)
+
+    def failures(self, process: Process) -> dict[int, Failure]:
+        """The points at which a process can fail for good, by action: in the main course, in order."""
+        reached = self.reached(process)
+        found: dict[int, Failure] = {}
+        for number in process.actions:
+            action = self.system.actions[number]
+            if number in reached and action.region == "main":
+                failure = self._failure(action)
+                if failure is not None:
+                    found[number] = failure
+        return found
+
+    def _failure(self, action: Action) -> Failure | None:
+        targets = tuple(edge.target for edge in action.edges if edge.kind in {"failure", "timeout"})
+        if action.kind == "fail":
+            return Failure(action, True, action, targets)
+        if action.kind == "timer":
+            return Failure(action, True, action, targets) if self._breaks(action, {"timeout"}) else None
+        if action.kind == "call":
+            return self._failing_call(action, targets)
+        return self._failing_wait(action) if action.kind == "await" else None
+
+    def _failing_call(self, call: Action, targets: tuple[int, ...]) -> Failure | None:
+        cause = next((self.failing[callee] for callee in self.answering(call) if callee in self.failing), None)
+        if cause is not None and self._breaks(call, {"failure"}):
+            return Failure(call, True, cause, targets)
+        if call.fact("retriable").declared or call.fact("attempts").value == math.inf:
+            return None
+        return Failure(call, False, call, targets) if self._breaks(call, {"failure", "timeout"}) else None
+
+    def _failing_wait(self, wait: Action) -> Failure | None:
+        """A wait for the answer to a request, which may never come; whether its failure is awaited too, is the author's answer."""
+        requests = self.requests_of(wait)
+        retriable = wait.step is not None and wait.step.fact("retriable", self.system).declared
+        if not requests or len(wait.uses) > 1 or self.rivals(wait) or retriable:
+            return None
+        for request in requests:
+            for handler in self.answering(request):
+                cause = self.failing.get(handler)
+                if cause is not None and not self._announces(cause, wait):
+                    return Failure(wait, True, cause, ())
+        return Failure(wait, False, wait, ())
+
+    def _announces(self, cause: Action, wait: Action) -> bool:
+        """Whether the failure publishes what is awaited."""
+        awaited = {use.message for use in wait.uses}
+        return any(
+            emit.message in awaited
+            for emit in self.system.actions_of(cause.process, "emit")
+            if emit.failure and any(edge.target == cause.id for edge in emit.edges)
+        )
+
+    # -------------------------------------------------------------------------------------------- the pivot
+
+    def _after_pivot(self, process: Process) -> set[int]:
+        """The actions that control can reach after a pivot has succeeded."""
+        pivots = [step for step in process.steps if step.fact("pivot", self.system).declared]
+        return self._after([target for step in pivots for target in self.exits(step)], ())
+
+    def exits(self, step: Step) -> list[int]:
+        """Where control goes on when a step has succeeded."""
+        inside = set(step.actions)
+        return [
+            edge.target
+            for number in step.actions
+            for edge in self.system.actions[number].edges
+            if edge.target not in inside and edge.kind not in {"failure", "timeout"} and edge.chance != 0
+        ]
+
+    def _after(self, targets: Iterable[int], barriers: Iterable[int]) -> set[int]:
+        """What can be reached from there without passing one of the barriers."""
+        stop = set(barriers)
+        seen = set(targets)
+        stack = sorted(seen)
+        while stack:
+            number = stack.pop()
+            if number in stop:
+                continue
+            for edge in self.system.actions[number].edges:
+                if edge.target not in seen and edge.chance != 0:
+                    seen.add(edge.target)
+                    stack.append(edge.target)
+        return seen
+
+    # -------------------------------------------------------------------------------------------- order
+
+    def follow(self, step: Step) -> set[int]:
+        """The actions that can still happen when a step has succeeded: those behind it, up to the pivot, and those beside it."""
+        process = step.process
+        pivots = [one for one in process.steps if one.fact("pivot", self.system).declared and one is not step]
+        return self._follow_without(step, [number for one in pivots for number in self._last(one)]) | self.beside(step)
+
+    def _follow_without(self, step: Step, barriers: list[int]) -> set[int]:
+        return self._after(self.exits(step), barriers)
+
+    def _last(self, step: Step) -> list[int]:
+        """The actions of a step from which control leaves it successfully; their failures count as reached."""
+        inside = set(step.actions)
+        return [
+            number
+            for number in step.actions
+            if any(
+                edge.target not in inside and edge.kind not in {"failure", "timeout"}
+                for edge in self.system.actions[number].edges
+            )
+        ]
+
+    def beside(self, step: Step) -> set[int]:
+        """The actions in other branches of the parallel blocks around a step."""
+        blocks = self.structure(step.process)
+        own = [block for block in blocks.get(step.actions[0], ()) if block.is_fork]
+        if not own:
+            return set()
+        return {
+            number
+            for number, others in blocks.items()
+            if any(block.head is other.head and block.branch != other.branch for block in own for other in others)
+        }
+
+    def both_run(self, first: Step, second: Step) -> bool:
+        """Whether one run can execute both steps."""
+        start, other = first.actions[0], second.actions[0]
+        return (
+            other in self._after(self.exits(first), ())
+            or start in self._after(self.exits(second), ())
+            or other in self.beside(first)
+        )
+
+    def structure(self, process: Process) -> dict[int, tuple[Enclosing, ...]]:
+        """The blocks around each action of a process."""
+        if process not in self._structure:
+            self._structure[process] = structure(self.system, process)
+        return self._structure[process]
+
+    # -------------------------------------------------------------------------------------------- undoing
+
+    def undo(self, actions: Iterable[Action]) -> Undo:
+        """What those actions may undo: themselves, the handlers of their requests, and the reactions to what they publish."""
+        parts = [self._undo_of(action) for action in actions]
+        return Undo(
+            frozenset().union(*(part.of for part in parts)),
+            frozenset().union(*(part.entities for part in parts)),
+            frozenset().union(*(part.acting for part in parts)),
+            frozenset().union(*(part.unknown for part in parts)),
+        )
+
+    def _undo_of(self, action: Action) -> Undo:
+        if action.kind == "write":
+            keys = frozenset((use.store, use.entity) for use in action.entities)
+            return Undo(frozenset(), keys, frozenset(), frozenset())
+        if action.kind == "act":
+            return Undo(frozenset(), frozenset(), frozenset((action.process.service,)), frozenset())
+        if action.kind in {"call", "send"}:
+            return self._undo_by(self.answering(action), action.use.service)
+        if action.kind == "emit":
+            message = action.message
+            if message not in self._reactions:
+                self._reactions[message] = self._undo_by(self.index.consumers(message), None)
+            return self._reactions[message]
+        return Undo(frozenset(), frozenset(), frozenset(), frozenset())
+
+    def _undo_by(self, processes: Iterable[Process], asked: Service | None) -> Undo:
+        of: set[Message] = set()
+        entities: set[Key] = set()
+        acting: set[Service] = set()
+        unknown: set[Service] = set()
+        taking_part = self._downstream(processes)
+        if not taking_part and asked is not None:
+            unknown.add(asked)
+        for process in taking_part:
+            compensated = process.fact("compensates")
+            if not self.can_succeed(process):
+                continue
+            if compensated.declared:
+                of.add(compensated.value.message)
+            if not self._has_body(process):
+                unknown.add(process.service)
+            for action in self.system.actions_of(process, "write", "act"):
+                if action.kind == "act":
+                    acting.add(process.service)
+                else:
+                    entities.update((use.store, use.entity) for use in action.entities)
+        return Undo(frozenset(of), frozenset(entities), frozenset(acting), frozenset(unknown))
+
+    def _downstream(self, processes: Iterable[Process]) -> list[Process]:
+        """The processes and all they call, send to and cause by events."""
+        found = dict.fromkeys(processes)
+        stack = list(found)
+        while stack:
+            for action in self.system.actions_of(stack.pop(), "call", "send", "emit"):
+                reached = self.index.consumers(action.message) if action.kind == "emit" else self.answering(action)
+                for process in reached:
+                    if process not in found:
+                        found[process] = None
+                        stack.append(process)
+        return list(found)
+
+    def is_undone(self, step: SagaStep, undo: Undo) -> bool:
+        """Whether that may undo what the step did."""
+        requested = {request.message for request in step.requests}
+        acting = {action.process.service for action in step.effects.acts}
+        return bool(
+            undo.of & requested
+            or any(_same_entity(key, undo.entities) for key in step.effects.writes)
+            or undo.acting & acting
+            or undo.unknown & step.effects.services
+        )
+
+    # -------------------------------------------------------------------------------------------- gaps
+
+    def gaps(self, saga: Saga) -> Iterator[Gap]:
+        """The steps before the pivot that change state, have no compensation, and stay done when something later fails.
+
+        Each with a declared failure if there is one, else with one that is only not excluded. A step whose compensation is
+        waived with a reason is left out, and so is one that a failure block, or an event it publishes, undoes.
+        """
+        failures = self.failures(saga.process)
+        undos: dict[int, Undo] = {}
+        for step in saga.steps:
+            if not self.needs_undo(step) or step.compensation.declared:
+                continue
+            after = self.follow(step.step)
+            open_failures = []
+            for number in sorted(after & failures.keys()):
+                if number not in undos:
+                    undos[number] = self.undo(self._answer_to(failures[number]))
+                if not self.is_undone(step, undos[number]):
+                    open_failures.append(failures[number])
+                    if failures[number].sure:
+                        break
+            if open_failures:
+                yield Gap(step, next((one for one in open_failures if one.sure), open_failures[0]))
+
+    def needs_undo(self, step: SagaStep) -> bool:
+        """Whether it changes state before the pivot, and nobody decided that it may stay."""
+        decided = step.compensation.absent and step.compensation.why
+        return step.effects.changes and step.kind in {"compensatable", "retriable"} and not step.after_pivot and not decided
+
+    def _answer_to(self, failure: Failure) -> list[Action]:
+        """What runs because of a failure: the statements that lead only there, the blocks and compensations behind it."""
+        numbers = self._aside(failure.targets)
+        process = failure.action.process
+        doomed, before = self.doomed(process), self._before(process)
+        seen = {failure.action.id}
+        stack = [failure.action.id]
+        while stack:
+            for number in before.get(stack.pop(), ()):
+                if number in doomed and number not in seen:
+                    seen.add(number)
+                    stack.append(number)
+        return [self.system.actions[number] for number in (*numbers, *sorted(seen - {failure.action.id}))]
+
+
+def _note(table: dict[Key, Action], action: Action) -> None:
+    for use in action.entities:
+        if not use.store.phantom:
+            table.setdefault((use.store, use.entity), action)
+
+
+def _same_entity(key: Key, keys: Iterable[Key]) -> bool:
+    """Whether one of the keys names that entity, or its store as a whole."""
+    store, entity = key
+    known = keys if isinstance(keys, frozenset) else frozenset(keys)
+    if key in known or (store, None) in known:
+        return True
+    return entity is None and any(other is store for other, _ in known)
+
+
+def entity_text(key: Key) -> str:
+    """``OrdersDb.orders``, or the store's name."""
+    store, entity = key
+    return EntityUse(store, entity, store.place).text

@@ -1,0 +1,540 @@
+"""The parser: held against Lark's own lexer, its recovery from syntax errors, and input that nobody should write."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from lark import Lark
+from lark.exceptions import UnexpectedInput
+
+from coordlint import parse as parser
+from coordlint.check import check
+from coordlint.design import load
+from coordlint.parse import grammar, parse
+from coordlint.source import LONGEST_LINE, Source, Span, decode_source
+from coordlint.syntax import Clause, Document, Name, Value
+from coordlint.tables import grammar_text
+
+ROOT = Path(__file__).parent.parent
+DESIGNS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "fixtures").rglob("*.coord"))}
+REFERENCE = re.findall(
+    r"^```coord(?: \w+)?\n(.*?)^```$", (ROOT / "grammar" / "README.md").read_text(encoding="utf-8"), re.M | re.S
+)
+VALID = [*DESIGNS.values(), *REFERENCE]
+
+
+def read(text: str) -> Document:
+    return parse(Source("shop.coord", text))
+
+
+# ------------------------------------------------------------------------------------------------ the grammar
+
+
+@pytest.fixture
+def conflicts(caplog):
+    """Lark resolves a conflict silently; its debug log tells."""
+
+    def build(text: str) -> list[str]:
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, logger="lark"):
+            Lark(text, parser="lalr", maybe_placeholders=False, keep_all_tokens=True, debug=True)
+        return [message for message in caplog.messages if "conflict" in message.lower()]
+
+    return build
+
+
+def test_the_grammar_has_no_conflict(conflicts):
+    assert conflicts('start: a "x"?\na: "y" "x"?')
+    assert conflicts(grammar_text()) == []
+
+
+# ------------------------------------------------------------------------------------------------ the lexer
+
+
+@cache
+def lark() -> Lark:
+    """The grammar with Lark's contextual lexer, which is slow and right."""
+    return Lark(grammar_text(), parser="lalr", maybe_placeholders=False, keep_all_tokens=True)
+
+
+def tokens_by_lark(text: str) -> list[tuple[str, str]] | None:
+    """The terminals of a text with what they are in the text, or None if it is no design."""
+    try:
+        interactive = lark().parse_interactive(text)
+        tokens = [(token.type, str(token)) for token in interactive.iter_parse()]
+        interactive.feed_eof()
+    except UnexpectedInput:
+        return None
+    return tokens
+
+
+def tokens(text: str) -> list[tuple[str, str]] | None:
+    source = Source("shop.coord", text)
+    found, _ = parser.cut(source)
+    reader = parser._Parser(source, found)
+    reader.run()
+    return None if reader.problems else [(token.type, token.text) for token in found]
+
+
+@pytest.mark.parametrize("text", VALID, ids=lambda text: text.split("\n")[0][:40])
+def test_a_design_has_the_tokens_that_lark_finds(text: str):
+    expected = tokens_by_lark(text)
+    assert expected
+    assert tokens(text) == expected
+
+
+LITERALS = {
+    "NAME": ("a", "Orders", "timeout", "or", "step", "x2", "x", "by-id", "_1", "order"),
+    "STRING": ('"a b"', '"timeout"', '"a \\" b"', '"é # {"'),
+    "FIELD": ("id", "timeout", '"a b"'),
+    "BLOCK_STRING": ('"""a\n"b" }"""',),
+    "DATE": ("2027-01-31",),
+    "DURATION": ("2s", "1.5h", "500ms", "7d"),
+    "RATE": ("50/s", "1.5/m"),
+    "SIZE": ("256KB", "1B"),
+    "PERCENT": ("99.9%", "5%"),
+    "FACTOR": ("x2", "x1.5"),
+    "VERSION": ("@2", "@1.2.0", "@1..2", "@2.."),
+    "NUMBER": ("0.5", "-3", "1e9", "-1.5e-3"),
+    "INT": ("3", "007"),
+    "ARRAY": ("[]",),
+    "OPTIONAL": ("?",),
+    "_DOT": (".",), "_COMMA": (",",), "_COLON": (":",), "_EQUALS": ("=",), "_BAR": ("|",), "_LB": ("{",), "_RB": ("}",),
+}  # fmt: skip
+FINISHERS = ("_RB", "NAME", "INT", "DURATION", "PERCENT", "RATE", "SIZE", "STRING", "DATE", "_LB", "_COLON", "_OR", "_IN")
+BLANKS = (" ", " ", " ", "\n", "\n  ", "\t", "\r\n", "  # a comment, { or so\n", " // another\n")
+
+
+def words(terminal: str) -> tuple[str, ...]:
+    return LITERALS.get(terminal) or grammar()[1].words_of[terminal]
+
+
+@st.composite
+def walks(draw: st.DrawFn) -> str:
+    """A text along a random way through the parser's states, so that most of them are designs."""
+    empty = parser._Parser(Source("", ""), [])
+    stack = [empty.first]
+    parts: list[str] = []
+    wanted = draw(st.integers(1, 60))
+    while len(parts) < 3 * wanted + 200:
+        accepted = sorted(one for one in empty.states[stack[-1]] if one.isupper() and empty.accepts(stack, one))
+        if len(parts) >= 2 * wanted:
+            if "$END" in accepted:
+                return "".join(parts)
+            terminal = next((one for one in FINISHERS if one in accepted), accepted[0])
+        else:
+            terminal = draw(st.sampled_from([one for one in accepted if one != "$END"]))
+        assert empty.push(stack, terminal)
+        parts += [draw(st.sampled_from(words(terminal))), draw(st.sampled_from(BLANKS))]
+    assume(False)
+    return ""
+
+
+LEXEMES = sorted({*(word for some in LITERALS.values() for word in some), *grammar()[1].keywords})
+soups = st.lists(st.tuples(st.sampled_from(LEXEMES), st.sampled_from(BLANKS)), max_size=12).map(
+    lambda parts: "".join(word + blank for word, blank in parts)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(walks())
+def test_whatever_parses_has_the_tokens_that_lark_finds(text: str):
+    assert tokens(text) == tokens_by_lark(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(soups)
+def test_a_soup_is_a_design_only_if_lark_thinks_so(text: str):
+    assert tokens(text) == tokens_by_lark(text)
+    assert tokens(f"service A {{ handles B {{ {text} }} }}") == tokens_by_lark(f"service A {{ handles B {{ {text} }} }}")
+
+
+def test_a_factor_may_have_decimals():
+    found = tokens("service A { calls { backoff 1s x1.5 up to 5s } }")
+    assert found is not None
+    assert ("FACTOR", "x1.5") in found
+    for broken in ("x1.5%", "x1.5/s", "x1.5s", "x1.", "ax1.5"):
+        assert tokens(f"service A {{ calls {{ backoff 1s {broken} }} }}") is None
+
+
+def test_quotes_and_long_texts():
+    document = read('service A { note "a \\"b\\" \\\\ \\n c" }\nservice B { note """\n  one\n  "two" } \n""" }')
+    assert document.problems == ()
+    notes = [declaration.body[0].title for declaration in document.declarations if declaration.body]
+    assert notes == ['a "b" \\ \n c', 'one\n  "two" }']
+
+
+def test_comments_are_kept():
+    document = read("# one\nservice A { // two\n  replicas x # three\r\n}\nservice B { note \"# none\" } # four")
+    assert [comment.text for comment in document.comments] == ["# one", "// two", "# three", "# four"]
+
+
+def test_spans_lie_within_each_other():
+    def inside(span: Span, clauses: tuple[Clause, ...]) -> Iterator[None]:
+        end = span.start
+        for clause in clauses:
+            assert end <= clause.span.start <= clause.head.end <= clause.span.end <= span.end
+            assert clause.span.source is span.source
+            end = clause.span.end
+            values: tuple[Value, ...] = clause.values
+            assert all(clause.head.start <= value.span.start <= value.span.end <= clause.span.end for value in values)
+            yield from inside(clause.span, clause.body or ())
+            yield
+
+    for text in VALID:
+        document = read(text)
+        assert sum(1 for _ in inside(document.source.span(), document.declarations)) > 0
+
+
+# ------------------------------------------------------------------------------------------------ recovery
+
+
+def outline(clauses: tuple[Clause, ...]) -> str:
+    """What is left: `service A { replicas handler { outcomes } }`."""
+    parts = []
+    for clause in clauses:
+        name = next((value.text for value in clause.values if isinstance(value, Name)), "")
+        body = outline(clause.body) if clause.body else ""
+        parts.append(f"{clause.kind}{f' {name}' if name else ''}{f' {{ {body} }}' if body else ''}")
+    return " ".join(parts)
+
+
+COUNT = "expected a count such as `3`"
+SERVICE = "expected a line of the `service` body or `}`"
+DECLARATION = "expected a declaration such as `service` or `event`"
+
+ERRORS: dict[str, tuple[str, list[str], str]] = {
+    # name: (text, [line:column `token` message | help], outline of what is left)
+    "wrong value": (
+        "service A { replicas three  zones 2 }",
+        ["1:22 `three` " + COUNT + " after `replicas`, found `three`"],
+        "service A { zones }",
+    ),
+    "several wrong values on one line": (
+        "service A { replicas three zones two uses Db }",
+        [
+            "1:22 `three` " + COUNT + " after `replicas`, found `three`",
+            "1:34 `two` " + COUNT + " after `zones`, found `two`",
+        ],
+        "service A { uses }",
+    ),
+    "several in one declaration, and in several": (
+        "service A {\n  replicas x\n  zones y\n  uses Db\n}\nservice B {\n  zones z\n}\nservice C",
+        [
+            "2:12 `x` " + COUNT + " after `replicas`, found `x`",
+            "3:9 `y` " + COUNT + " after `zones`, found `y`",
+            "7:9 `z` " + COUNT + " after `zones`, found `z`",
+        ],
+        "service A { uses } service B service C",
+    ),
+    "missing value": (
+        "service A { replicas zones 2 }",
+        ["1:22 `zones` " + COUNT + " after `replicas`, found `zones`"],
+        "service A { zones }",
+    ),
+    "missing value at the end of a line": (
+        "service A {\n  replicas\n  zones 2\n}",
+        ["3:3 `zones` " + COUNT + " after `replicas`, found `zones`"],
+        "service A { zones }",
+    ),
+    "missing value before a brace": (
+        "service A { handles X { emits } }\nservice B",
+        ["1:31 `}` expected a name after `emits`, found `}`"],
+        "service A { handler } service B",
+    ),
+    "missing units": (
+        "service A { capacity 50 retry-budget 10 mttr 5 }\nevent E { size 5 }",
+        [
+            "1:22 `50` expected a rate such as `50/s` after `capacity`, found `50` | a number needs its unit here: `50/s`?",
+            "1:38 `10` expected a percentage such as `99.9%` after `retry-budget`, found `10` | a number needs its unit here: `10%`?",
+            "1:46 `5` expected a duration such as `2s` after `mttr`, found `5` | a number needs its unit here: `5s`?",
+            "2:16 `5` expected a size such as `256KB` after `size`, found `5` | a number needs its unit here: `5KB`?",
+        ],
+        "service A message E",
+    ),
+    "missing unit of a chance": (
+        "service A { emits B or 5 fails }",
+        ["1:24 `5` expected a percentage such as `99.9%`, a name, `emits`, `fails` or `succeeds` after `or`, found `5`"
+         " | a number needs its unit here: `5%`?"],
+        "service A { outcomes fails }",
+    ),
+    "wrong unit": (
+        "service A { mttr 5KB }",
+        ["1:18 `5KB` expected a duration such as `2s` after `mttr`, found `5KB`"],
+        "service A",
+    ),
+    "unknown unit": (
+        "service A { mttr 5min  zones 2 }",
+        ["1:18 `5min` expected a duration such as `2s` after `mttr`, found `5min`"],
+        "service A { zones }",
+    ),
+    "decimals in a count": (
+        "service A { replicas 1.5 }",
+        ["1:22 `1.5` " + COUNT + " after `replicas`, found `1.5`"],
+        "service A",
+    ),
+    "wrong word": (
+        "store S { failover automatic  replicas 2 }",
+        ["1:20 `automatic` expected `auto`, `manual` or `none` after `failover`, found `automatic`"],
+        "store S { replicas }",
+    ),
+    "misspelt word": (
+        "event E { compatible backwards  terminal }",
+        ["1:22 `backwards` expected `backward`, `forward`, `full` or `none` after `compatible`, found `backwards`"
+         " | did you mean `backward`?"],
+        "message E { compatible terminal }",
+    ),
+    "misspelt attribute": (
+        "service A { replicsa 3 }",
+        [f"1:13 `replicsa` {SERVICE}, found `replicsa` | did you mean `replicas`?"],
+        "service A { replicas }",
+    ),
+    "misspelt declaration": (
+        "servcie A { replicas 3 }\nevnet E",
+        [
+            f"1:1 `servcie` {DECLARATION}, found `servcie` | did you mean `service`?",
+            f"2:1 `evnet` {DECLARATION}, found `evnet` | did you mean `event`?",
+        ],
+        "service A { replicas } message E",
+    ),
+    "misspelt trigger": (
+        "service A {\n  handels X { emits B }\n  on C emits D\n}",
+        [f"2:3 `handels` {SERVICE}, found `handels` | did you mean `handles`?"],
+        "service A { handler { outcomes } handler { outcomes } }",
+    ),
+    "misspelt context": (
+        "contxt C {\n  service A\n  event E\n}",
+        [f"1:1 `contxt` {DECLARATION}, found `contxt` | did you mean `context`?"],
+        "context C { service A message E }",
+    ),
+    "misspelt, and wrong behind it": (
+        "service A { replicsa three  zones 2 }",
+        [f"1:13 `replicsa` {SERVICE}, found `replicsa` | did you mean `replicas`?"],
+        "service A { zones }",
+    ),
+    "a keyword of another place": (
+        "service A { timeout 3s  zones 2 }",
+        [f"1:13 `timeout` {SERVICE}, found `timeout`"],
+        "service A { zones }",
+    ),
+    "an unknown line each": (
+        "service A {\n  foo three\n  bar 3 {\n    x\n  }\n  zones 2\n}",
+        [f"2:3 `foo` {SERVICE}, found `foo`", f"3:3 `bar` {SERVICE}, found `bar`"],
+        "service A { zones }",
+    ),
+    "unknown declarations": (
+        "foo A { }\nbar B {\n  x\n}\nservice C",
+        [f"1:1 `foo` {DECLARATION}, found `foo`", f"2:1 `bar` {DECLARATION}, found `bar`"],
+        "service C",
+    ),
+    "missing brace before the next declaration": (
+        "service A {\n  replicas 3\n\nservice B { zones 2 }\nevent E",
+        ["4:1 `service` expected `}` to close `service` before `service` (1: opened here)"],
+        "service A { replicas } service B { zones } message E",
+    ),
+    "missing brace of a handler": (
+        "service A {\n  handles X {\n    emits B\n  handles Y { emits C }\n  replicas 3\n}\nservice D",
+        ["4:3 `handles` expected `}` to close `handles` before `handles` (2: opened here)"],
+        "service A { handler { outcomes } handler { outcomes } replicas } service D",
+    ),
+    "missing brace inside a context": (
+        "context C {\n  service A { replicas 2\n  service B { zones 2 }\n  event E\n}\nservice D",
+        ["3:3 `service` expected `}` to close `service` before `service` (2: opened here)"],
+        "context C { service A { replicas } service B { zones } message E } service D",
+    ),
+    "two missing braces": (
+        "service A {\n  handles X {\n    emits B\n\nservice C",
+        [
+            "5:1 `service` expected `}` to close `handles` before `service` (2: opened here)",
+            "5:1 `service` expected `}` to close `service` before `service` (1: opened here)",
+        ],
+        "service A { handler { outcomes } } service C",
+    ),
+    "missing brace at the end of the file": (
+        "service A {\n  replicas 3\n",
+        ["2:12 `3` expected `}` to close `service` before the end of the file (1: opened here)"],
+        "service A { replicas }",
+    ),
+    "missing braces at the end of the file": (
+        "workflow W in A { either { emits B",
+        [
+            "1:34 `B` expected `}` to close `either` before the end of the file (1: opened here)",
+            "1:34 `B` expected `}` to close `workflow` before the end of the file (1: opened here)",
+        ],
+        "workflow W",
+    ),
+    "nothing but an opening brace": (
+        "service A {",
+        ["1:11 `{` expected `}` to close `service` before the end of the file (1: opened here)"],
+        "service A",
+    ),
+    "an early end": (
+        "service A { zones 2 }\nservice B { replicas",
+        ["2:13 `replicas` " + COUNT + " before the end of the file"],
+        "service A { zones } service B",
+    ),
+    "an early end of a declaration": (
+        "event E via",
+        ["1:9 `via` expected a name before the end of the file"],
+        "message E",
+    ),
+    "an early end of an either": (
+        "workflow W in A { emits B  either { } or",
+        ['1:39 `or` expected a percentage such as `99.9%`, a text in double quotes or `{` before the end of the file'],
+        "workflow W { outcomes { } }".replace(" { }", "", 1),
+    ),
+    "an either with one branch": (
+        "workflow W in A { either { emits B } emits C }",
+        ["1:38 `emits` expected `or`, found `emits`"],
+        "workflow W { outcomes }",
+    ),
+    "a closing brace too many": (
+        "service A { replicas 3 } }\nservice B",
+        ["1:26 `}` unmatched `}` | remove it, or open the body that it closes"],
+        "service A { replicas } service B",
+    ),
+    "a closing brace too early": (
+        "service A {\n  handles X { emits B } }\n  on C { emits D }\n}\nservice E",
+        ["2:25 `}` unmatched `}` | remove it, or open the body that it closes"],
+        "service A { handler { outcomes } handler { outcomes } } service E",
+    ),
+    "only closing braces": (
+        "}}\nservice A",
+        ["1:1 `}` unmatched `}` | remove it, or open the body that it closes",
+         "1:2 `}` unmatched `}` | remove it, or open the body that it closes"],
+        "service A",
+    ),
+    "an opening brace too many": (
+        "service A {\n  {\n  zones 2 }\n  replicas 3\n}\nservice B",
+        [f"2:3 `{{` {SERVICE}, found `{{`"],
+        "service A { replicas } service B",
+    ),
+    "unclosed quote in a title": (
+        'service A "takes orders\n{ replicas 3 }\nservice B',
+        ['1:11 `"takes orders` the text `"takes orders` has no closing quote on its line'
+         ' | end it with `"`, or write a longer one between `"""`'],
+        "service A { replicas } service B",
+    ),
+    "unclosed quote that swallows a brace": (
+        'service A { note "on hold }\nservice B',
+        ['1:18 `"on hold }` the text `"on hold }` has no closing quote on its line'
+         ' | end it with `"`, or write a longer one between `"""`'],
+        "service A { note } service B",
+    ),
+    "unclosed quote where no text may stand": (
+        'service A {\n  replicas "3\n  zones 2\n}',
+        ['2:12 `"3` the text `"3` has no closing quote on its line | end it with `"`, or write a longer one between `"""`'],
+        "service A { zones }",
+    ),
+    "unclosed long text": (
+        'service A {\n  note """on hold\n  zones 2\n}\nservice B',
+        ['2:8 `"""on hold` the text `"""on hold` has no closing `"""` | end it with three quotes'],
+        "service A { note zones } service B",
+    ),
+    "unquoted text": (
+        "service A { note this is on hold until then  }\nservice B",
+        ["1:18 `this` expected a text in double quotes or a text in `\"\"\"` after `note`, found `this`"],
+        "service A service B",
+    ),
+    "text instead of a name": (
+        'service A { replicas "3" }',
+        ['1:22 `"3"` expected a count such as `3` after `replicas`, found the text `"3"`'],
+        "service A",
+    ),
+    "semicolons": (
+        "service A { replicas 3; zones 2; }",
+        [f"1:23 `;` {SERVICE} after `3`, found `;`", f"1:32 `;` {SERVICE} after `2`, found `;`"],
+        "service A { replicas zones }",
+    ),
+    "a comma between declarations": (
+        "service A, B\nservice C",
+        [f"1:10 `,` {DECLARATION} after `A`, found `,`"],
+        "service A service C",
+    ),
+    "a comma too many": (
+        "service A { uses B, C,  zones 2 uses D }",
+        [],
+        "",
+    ),
+    "fields": (
+        "event E {\n  order_id uuid\n  total: decimal =\n  lines: Line[]\n  state: NEW |\n}\nevent F",
+        [
+            "2:3 `order_id` expected a field such as `order_id: uuid`, a line of the `event` body or `}`, found `order_id`",
+            "4:3 `lines` expected a count such as `3`, a number such as `0.5`, a name or `[]` after `=`, found `lines`",
+        ],
+        "",
+    ),
+    "flow": (
+        "flow F {\n  starts P\n  succeeds with A, B\n  fails B\n  order A B\n  within 1h\n}\nservice A",
+        [
+            "2:10 `P` expected `with` after `starts`, found `P`",
+            "3:18 `,` expected a line of the `flow` body or `}` after `A`, found `,`",
+            "4:9 `B` expected `with` after `fails`, found `B`",
+            "5:11 `B` expected a version such as `@2`, `before` or `.` after `A`, found `B`",
+        ],
+        "flow F { succeeds_with within } service A",
+    ),
+    "workflow without a service": (
+        "workflow W { step a calls X }\nservice B",
+        ["1:12 `{` expected a text in double quotes or `in` after `W`, found `{`"],
+        "service B",
+    ),
+    "handler without a statement": (
+        "service A { handles X  zones 2 }\nservice B",
+        ["1:24 `zones` expected a statement or `{` after `X`, found `zones`"],
+        "service A { zones } service B",
+    ),
+    "inside nested bodies": (
+        "workflow W in A {\n  step a calls X {\n    timeout 2\n    attempts 3 extra\n    compensate Y { attempts }\n  }\n"
+        "  parallel {\n    branch { emits }\n    calls Z\n  }\n  emits E\n}\nservice A",
+        [
+            "3:13 `2` expected a duration such as `2s` after `timeout`, found `2` | a number needs its unit here: `2s`?",
+            "4:16 `extra` expected a line of the `step` body or `}` after `3`, found `extra`",
+            "5:29 `}` expected a count such as `3` or `unlimited` after `attempts`, found `}`",
+            "8:20 `}` expected a name after `emits`, found `}`",
+        ],
+        "workflow W { step a { calls { attempts compensate } } parallel { branch calls } outcomes } service A",
+    ),
+    "a list with a body": (
+        "event A, B via c { key x }\nservice D",
+        [f"1:18 `{{` {DECLARATION} after `c`, found `{{`"],
+        "messages A service D",
+    ),
+    "a stray word behind a declaration": (
+        "service A { zones 2 } extra stuff\nservice B",
+        [f"1:23 `extra` {DECLARATION}, found `extra`"],
+        "service A { zones } service B",
+    ),
+    "something else entirely": (
+        '{"services": [{"name": "orders"}]}',
+        [f"1:1 `{{` {DECLARATION}, found `{{`"],
+        "",
+    ),
+}  # fmt: skip
+
+
+def shown(document: Document) -> list[str]:
+    found = []
+    for problem in document.problems:
+        span = problem.primary.span
+        assert problem.code == "SYN001"
+        line = f"{span.line}:{span.column} `{span.text}` {problem.message}"
+        line += f" | {problem.help}" if problem.help else ""
+        line += "".join(f" ({label.span.line}: {label.text})" for label in problem.related)
+        found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_every_error_is_reported_where_it_is_and_the_rest_is_kept(case: str):
+    text, expected, left = ERRORS[case]
+    document = read(text)
+    assert shown(document) == expected
+    assert outline(document.declarations) == left
