@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from coordlint.analysis.calls import Calls
     from coordlint.analysis.causality import Causality
     from coordlint.analysis.criticality import Critical, SharedFate
+    from coordlint.analysis.cycles import Cycles
     from coordlint.analysis.delivery import Delivery
+    from coordlint.analysis.failures import Failures
     from coordlint.analysis.flows import FlowView
+    from coordlint.analysis.forks import Forks
     from coordlint.analysis.latency import Latency
     from coordlint.analysis.liveness import Liveness
     from coordlint.analysis.load import Load
     from coordlint.analysis.orphans import Orphans
+    from coordlint.analysis.sagas import Sagas
+    from coordlint.analysis.versions import Versions
     from coordlint.graph import Index
     from coordlint.system import System
 
@@ -96,6 +101,13 @@ class Design:
         return Delivery(self.index, self.calls)
 
     @cached_property
+    def versions(self) -> Versions:
+        """Which versions of the messages are published."""
+        from coordlint.analysis.versions import Versions
+
+        return Versions(self.index)
+
+    @cached_property
     def calls(self) -> Calls:
         """Which process calls which, and what governs each call."""
         from coordlint.analysis.calls import Calls
@@ -117,6 +129,13 @@ class Design:
         return Load(self.calls, self.delivery)
 
     @cached_property
+    def cycles(self) -> Cycles:
+        """What causes itself again, what depends on itself, and waits for their own end."""
+        from coordlint.analysis.cycles import Cycles
+
+        return Cycles(self.causality)
+
+    @cached_property
     def flows(self) -> tuple[FlowView, ...]:
         """The declared flows, by name, seen through causality."""
         from coordlint.analysis.flows import FlowView
@@ -136,6 +155,27 @@ class Design:
         from coordlint.analysis.liveness import Liveness
 
         return Liveness(self.causality, self.orphans, self.flows)
+
+    @cached_property
+    def sagas(self) -> Sagas:
+        """The orchestrations: what their steps change, how they fail, and what undoes them."""
+        from coordlint.analysis.sagas import Sagas
+
+        return Sagas(self.index)
+
+    @cached_property
+    def failures(self) -> Failures:
+        """The declared failures that nobody hears or that lead nowhere."""
+        from coordlint.analysis.failures import Failures
+
+        return Failures(self.causality, self.flows)
+
+    @cached_property
+    def forks(self) -> Forks:
+        """What runs side by side and should not."""
+        from coordlint.analysis.forks import Forks
+
+        return Forks(self.causality, self.flows)
 
     @cached_property
     def criticals(self) -> tuple[Critical, ...]:

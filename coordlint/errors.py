@@ -88,7 +88,7 @@ def unexpected(
     thing = _KINDS.get(kind)
     said = f"the {thing} `{shown}`" if thing and thing in words and kind != "STRING" else f"`{shown}`"
     if kind in {"STRING", "BLOCK_STRING"}:
-        said = f"the text {shown}"
+        said = f"the text `{shown}`"
     return f"expected {words}{after}, found {said}", help
 
 

@@ -395,10 +395,8 @@ class _Parser:
                 depth -= 1
             try:
                 state.feed_token(token)  # type: ignore[arg-type]
-            except (
-                UnexpectedToken
-            ):  # LALR merges look-aheads: the state reduced before it saw that the token does not fit
-                return None
+            except UnexpectedToken:
+                return None  # LALR merges look-aheads: the state reduced before it saw that the token does not fit
         return len(tokens) if self.accepts(state.state_stack, "$END") else None
 
     def _build(self, tokens: list[Token]) -> tuple[Clause, ...]:
@@ -483,7 +481,7 @@ class _Recovery:
             elif len(self.opened) > MAX_DEPTH:
                 token = self.tokens[index]
                 self._report(token, f"braces nest deeper than {MAX_DEPTH} levels")
-                return [], self._next_at_margin(index)
+                return [], self._behind()
             else:
                 index += 1
         self._finish(index)
@@ -555,7 +553,8 @@ class _Recovery:
             self._go_back(self.marks[-1])
         while self.opened:
             if not self._close():
-                self._go_back(self.marks[-1])
+                inner = self.marks[-1]
+                self._go_back(inner if list(inner.stack) != self.stack else self.marks[-2])
         if not self.parser.accepts(self.stack, "$END"):
             self._go_back(self.marks[0])
 
@@ -628,18 +627,23 @@ class _Recovery:
         return False
 
     def _is_stray(self, index: int) -> bool:
-        """Whether leaving out this one sign is enough: a comma or semicolon between clauses, an unmatched brace."""
+        """Whether leaving out this one sign is enough: a comma or semicolon between clauses, a brace too many."""
         token = self.tokens[index]
         if token.text == "}":
             return not self.opened
-        is_sign = token.raw in {"PUNCTUATION", "UNKNOWN"} and token.text != "{"
-        return is_sign and self._is_between() and self._begins_clause(index + 1, self.stack)
+        if token.raw not in {"PUNCTUATION", "UNKNOWN"} or not self._is_between():
+            return False
+        if token.text == "{" and (not self.opened or self._closing(index) is not None):
+            return False
+        return self._begins_clause(index + 1, self.stack)
 
     def _next_clause(self, index: int, mark: _Mark, whole_line: bool) -> int:
         """Where to go on after the clause at the mark: at the next keyword, the end of its body, or its outer margin."""
         margin = self._indentation(mark.at)
+        outer = self._indentation(self.opened[-1]) if self.opened else 0
         depth = 0
-        for candidate in range(index, len(self.tokens)):
+        candidate = index
+        while candidate < len(self.tokens):
             text = self.tokens[candidate].text
             if depth == 0 and text == "}":
                 return candidate
@@ -648,18 +652,50 @@ class _Recovery:
             reachable = (depth == 0 and (first or not whole_line)) or at_margin
             if reachable and text != "}" and self._begins_clause(candidate, mark.stack):
                 return candidate
-            if at_margin and depth == 0 and candidate > index and self.tokens[candidate].raw == "WORD":
-                return candidate  # a line of its own, and the next error
-            depth += (text == "{") - (text == "}")
-        return len(self.tokens)
+            own_line = at_margin and (depth == 0 or self._column(candidate) <= outer)
+            if own_line and candidate > index and self.tokens[candidate].raw == "WORD":
+                return candidate  # the next error, or what follows after a body without its end
+            closing = self._closing(candidate) if text == "{" and depth == 0 else None
+            if closing is not None:
+                candidate = closing
+            else:
+                depth += (text == "{") - (text == "}")
+            candidate += 1
+        return candidate
 
-    def _next_at_margin(self, index: int) -> int:
-        """Where the next declaration begins that stands as far to the left as this one."""
-        margin = self._column(self.start)
+    def _closing(self, index: int) -> int | None:
+        """The brace that closes the one at that index, unless the layout says that it closes another."""
+        margin = self._indentation(index) - (1 if self.opened else 0)
+        depth = 0
         for candidate in range(index, len(self.tokens)):
-            begins = self.tokens[candidate].text in self.parser.starters and self._first_on_line(candidate)
-            if begins and self._column(candidate) <= margin:
+            text = self.tokens[candidate].text
+            if candidate > index and text != "}" and self._is_left_of(margin, candidate):
+                return None
+            depth += (text == "{") - (text == "}")
+            if depth == 0:
+                return None if self._ends_body(candidate + 1) else candidate
+        return None
+
+    def _is_left_of(self, column: int, index: int) -> bool:
+        """Whether a token begins a line, at that column or further left."""
+        return self._first_on_line(index) and self._column(index) <= column
+
+    def _ends_body(self, index: int) -> bool:
+        """Whether the layout says that the innermost body has ended before that token."""
+        if not self.opened:
+            return False
+        if index >= len(self.tokens):
+            return True
+        return self.tokens[index].text != "}" and self._is_left_of(self._indentation(self.opened[-1]), index)
+
+    def _behind(self) -> int:
+        """Where the next declaration begins, going by braces alone."""
+        depth = 0
+        for candidate in range(self.start, len(self.tokens)):
+            text = self.tokens[candidate].text
+            if depth == 0 and candidate > self.start and text in self.parser.starters:
                 return candidate
+            depth += (text == "{") - (text == "}")
         return len(self.tokens)
 
     def _begins_clause(self, index: int, stack: Sequence[int]) -> bool:

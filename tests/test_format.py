@@ -6,6 +6,7 @@ import random
 import re
 import time
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordlint.format import LINE_LENGTH, FormatError, format_source
-from coordlint.parse import cut, grammar, parse
+from coordlint.parse import Token, cut, grammar, parse
 from coordlint.rule import document, index
 from coordlint.source import Source, decode_source, read_source
 from coordlint.syntax import Clause, Name, Quantity, Ref, Text, Word
 
 SYSTEMS = Path(__file__).parent.parent / "fixtures" / "systems"
+HOUSE_LENGTH = 120
+"""The systems are laid out for lines as long as those of the code: their tables of channels read better unbroken."""
 
 
 def formatted(text: str, **options: int) -> str:
@@ -277,15 +280,16 @@ def blank_groups(text: str) -> list[int]:
 
 def long_bodies(text: str) -> list[str]:
     """Lines that are too long and hold a body, those with an ignore comment left out."""
-    lines: dict[int, list[str]] = {}
+    lines: dict[int, list[Token]] = {}
     for token in cut(Source("a", text))[0]:
-        lines.setdefault(text.rfind("\n", 0, token.start) + 1, []).append(token.text)
-    found = []
-    for start, tokens in lines.items():
-        code, _, comment = text[start : text.find("\n", start)].partition(" # ")
-        if len(code.rstrip()) > LINE_LENGTH and "{" in tokens[:-1] and "coordlint:" not in comment:
-            found += [code] if tokens[-2:] != ["{", "}"] or "{" in tokens[:-2] else []
-    return found
+        lines.setdefault(text.rfind("\n", 0, token.start) + 1, []).append(token)
+    return [
+        " ".join(token.text for token in tokens)
+        for start, tokens in lines.items()
+        if tokens[-1].end - start > LINE_LENGTH
+        and any(brace.text == "{" and inside.text != "}" for brace, inside in pairwise(tokens))
+        and "coordlint:" not in text[start : text.find("\n", tokens[-1].end)]
+    ]
 
 
 def assert_formats_well(text: str) -> None:
@@ -313,12 +317,6 @@ def _without_block_strings(text: str) -> str:
 
 
 DESIGNS = sorted(SYSTEMS.rglob("*.coord"))
-EXAMPLES = [
-    (entry.code, number, example.text)
-    for entry in index()
-    if entry.code != "SYN001"
-    for number, example in enumerate((*document(entry).bad, *document(entry).good), start=1)
-]
 
 
 @pytest.mark.parametrize("path", DESIGNS, ids=lambda path: path.name)
@@ -326,9 +324,18 @@ def test_the_systems(path: Path):
     assert_formats_well(read_source(path).text)
 
 
+@pytest.mark.parametrize("path", DESIGNS, ids=lambda path: path.name)
+def test_the_systems_are_kept_formatted(path: Path):
+    source = read_source(path)
+    assert format_source(source, HOUSE_LENGTH) == source.text, f"coordlint fmt --line-length {HOUSE_LENGTH} fixtures"
+
+
 def test_the_examples_of_the_rules():
-    assert EXAMPLES
-    for _, _, text in EXAMPLES:
+    documents = [document(entry) for entry in index()]
+    texts = [example.text for doc in documents for example in (*doc.bad, *doc.good)]
+    intact = [text for text in texts if not parse(Source("a", text)).problems]
+    assert len(intact) > len(texts) * 0.9
+    for text in intact:
         assert_formats_well(text)
 
 

@@ -108,7 +108,21 @@ LITERALS = {
     "OPTIONAL": ("?",),
     "_DOT": (".",), "_COMMA": (",",), "_COLON": (":",), "_EQUALS": ("=",), "_BAR": ("|",), "_LB": ("{",), "_RB": ("}",),
 }  # fmt: skip
-FINISHERS = ("_RB", "NAME", "INT", "DURATION", "PERCENT", "RATE", "SIZE", "STRING", "DATE", "_LB", "_COLON", "_OR", "_IN")
+FINISHERS = (
+    "_RB",
+    "NAME",
+    "INT",
+    "DURATION",
+    "PERCENT",
+    "RATE",
+    "SIZE",
+    "STRING",
+    "DATE",
+    "_LB",
+    "_COLON",
+    "_OR",
+    "_IN",
+)
 BLANKS = (" ", " ", " ", "\n", "\n  ", "\t", "\r\n", "  # a comment, { or so\n", " // another\n")
 
 
@@ -153,7 +167,9 @@ def test_whatever_parses_has_the_tokens_that_lark_finds(text: str):
 @given(soups)
 def test_a_soup_is_a_design_only_if_lark_thinks_so(text: str):
     assert tokens(text) == tokens_by_lark(text)
-    assert tokens(f"service A {{ handles B {{ {text} }} }}") == tokens_by_lark(f"service A {{ handles B {{ {text} }} }}")
+    assert tokens(f"service A {{ handles B {{ {text} }} }}") == tokens_by_lark(
+        f"service A {{ handles B {{ {text} }} }}"
+    )
 
 
 def test_a_factor_may_have_decimals():
@@ -172,7 +188,7 @@ def test_quotes_and_long_texts():
 
 
 def test_comments_are_kept():
-    document = read("# one\nservice A { // two\n  replicas x # three\r\n}\nservice B { note \"# none\" } # four")
+    document = read('# one\nservice A { // two\n  replicas x # three\r\n}\nservice B { note "# none" } # four')
     assert [comment.text for comment in document.comments] == ["# one", "// two", "# three", "# four"]
 
 
@@ -263,7 +279,7 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
         "service A { emits B or 5 fails }",
         ["1:24 `5` expected a percentage such as `99.9%`, a name, `emits`, `fails` or `succeeds` after `or`, found `5`"
          " | a number needs its unit here: `5%`?"],
-        "service A { outcomes fails }",
+        "service A { outcomes outcomes }",
     ),
     "wrong unit": (
         "service A { mttr 5KB }",
@@ -388,7 +404,7 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     "an early end of an either": (
         "workflow W in A { emits B  either { } or",
         ['1:39 `or` expected a percentage such as `99.9%`, a text in double quotes or `{` before the end of the file'],
-        "workflow W { outcomes { } }".replace(" { }", "", 1),
+        "workflow W { outcomes }",
     ),
     "an either with one branch": (
         "workflow W in A { either { emits B } emits C }",
@@ -411,10 +427,20 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
          "1:2 `}` unmatched `}` | remove it, or open the body that it closes"],
         "service A",
     ),
-    "an opening brace too many": (
+    "a body without a keyword": (
         "service A {\n  {\n  zones 2 }\n  replicas 3\n}\nservice B",
         [f"2:3 `{{` {SERVICE}, found `{{`"],
         "service A { replicas } service B",
+    ),
+    "a doubled brace": (
+        "service A {{\n  zones 2\n}\nservice B",
+        [f"1:12 `{{` {SERVICE}, found `{{`"],
+        "service A { zones } service B",
+    ),
+    "a doubled brace at the end of the file": (
+        "service A { { zones 2 }",
+        [f"1:13 `{{` {SERVICE}, found `{{`"],
+        "service A { zones }",
     ),
     "unclosed quote in a title": (
         'service A "takes orders\n{ replicas 3 }\nservice B',
@@ -460,16 +486,17 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
     ),
     "a comma too many": (
         "service A { uses B, C,  zones 2 uses D }",
-        [],
-        "",
+        [f"1:31 `2` {SERVICE} after `zones`, found `2`"],
+        "service A { uses uses }",
     ),
     "fields": (
         "event E {\n  order_id uuid\n  total: decimal =\n  lines: Line[]\n  state: NEW |\n}\nevent F",
         [
             "2:3 `order_id` expected a field such as `order_id: uuid`, a line of the `event` body or `}`, found `order_id`",
-            "4:3 `lines` expected a count such as `3`, a number such as `0.5`, a name or `[]` after `=`, found `lines`",
+            "4:8 `:` expected a field such as `order_id: uuid`, a line of the `event` body or `}` after `lines`, found `:`",
+            "6:1 `}` expected a name after `|`, found `}`",
         ],
-        "",
+        "message E { field total } message F",
     ),
     "flow": (
         "flow F {\n  starts P\n  succeeds with A, B\n  fails B\n  order A B\n  within 1h\n}\nservice A",
@@ -501,6 +528,16 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
             "8:20 `}` expected a name after `emits`, found `}`",
         ],
         "workflow W { step a { calls { attempts compensate } } parallel { branch calls } outcomes } service A",
+    ),
+    "a broken head, and a brace missing behind it": (
+        "workflow W {\n  step a calls X {\n    timeout 2s\n\nservice B { zones 2 }\nservice C",
+        ["1:12 `{` expected a text in double quotes or `in` after `W`, found `{`"],
+        "service B { zones } service C",
+    ),
+    "a broken head inside a context": (
+        "context C {\n  workflow W {\n    emits B\n  }\n  service D\n}\nservice E",
+        ["2:14 `{` expected a text in double quotes or `in` after `W`, found `{`"],
+        "context C { service D } service E",
     ),
     "a list with a body": (
         "event A, B via c { key x }\nservice D",
@@ -538,3 +575,200 @@ def test_every_error_is_reported_where_it_is_and_the_rest_is_kept(case: str):
     document = read(text)
     assert shown(document) == expected
     assert outline(document.declarations) == left
+
+
+# ------------------------------------------------------------------------------------------------ damage
+
+
+@st.composite
+def damages(draw: st.DrawFn) -> tuple[str, str, int]:
+    """A valid design, the same with one token deleted, doubled, or swapped with the next, and where the damage begins."""
+    text = draw(st.sampled_from(list(DESIGNS.values())))
+    found, _ = parser.cut(Source("", text))
+    at = draw(st.integers(0, len(found) - 2))
+    token, following = found[at], found[at + 1]
+    way = draw(st.sampled_from(["delete", "double", "swap"]))
+    if way == "delete":
+        damaged = text[: token.start] + text[token.end :]
+    elif way == "double":
+        damaged = text[: token.end] + " " + text[token.start :]
+    else:
+        between = text[token.end : following.start]
+        damaged = text[: token.start] + following.text + between + token.text + text[following.end :]
+    return text, damaged, token.start
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(damages())
+def test_one_damaged_token_costs_what_is_around_it(damage: tuple[str, str, int]):
+    text, damaged, start = damage
+    before, after = read(text), read(damaged)
+    assert bool(after.problems) == (tokens_by_lark(damaged) is None)
+    declarations = [declaration for declaration in before.declarations if declaration.span.end < start]
+    # The declaration right before the damage may go on into it, as a list of names does.
+    kept = max(0, len(declarations) - 1)
+    assert [shape(one) for one in after.declarations[:kept]] == [shape(one) for one in declarations[:kept]]
+    assert {one.name.text for one in declarations} <= {one.name.text for one in after.declarations}
+    # Behind it, a declaration may be taken for a part of the damaged one; the next is read again.
+    behind = [declaration for declaration in before.declarations if declaration.span.start > start][1:]
+    if behind:
+        assert [shape(one) for one in after.declarations[-len(behind) :]] == [shape(one) for one in behind]
+
+
+def shape(clause: Clause) -> tuple[str, str]:
+    """A clause apart from its place."""
+    return clause.kind, " ".join(clause.span.text.split())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from(list('{}",.:#/ \n\r\tab@19%-\\?[]|=é\0\ud800')), max_size=60) | soups)
+def test_any_text_is_read(text: str):
+    document = read(text)
+    for problem in document.problems:
+        span = problem.primary.span
+        assert 0 <= span.start < span.end <= len(text)
+        assert problem.message
+        assert span.line <= text.count("\n") + 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(soups, min_size=1, max_size=4))
+def test_intact_declarations_around_any_damage_are_kept(parts: list[str]):
+    """Each on lines of its own, as people write."""
+    text = "service First { replicas 3 }\n"
+    for number, part in enumerate(parts):
+        text += f"service Damaged{number} {{\n  {' '.join(part.split())}\n}}\nservice Kept{number} {{\n  zones 2\n}}\n"
+    kept = {declaration.name.text for declaration in read(text).declarations if declaration.kind == "service"}
+    assert "First" in kept
+    assert f"Kept{len(parts) - 1}" in kept
+
+
+# ------------------------------------------------------------------------------------------------ hostile input
+
+NUMBERS = ("0", "99999999999999999999", "9" * 400, "9" * 5000, "0" * 5000, "0." + "0" * 400 + "1")
+
+HOSTILE: dict[str, bytes] = {
+    "empty": b"",
+    "blank": b" \n\t\r\n\f",
+    "only comments": b"# one\n// two",
+    "byte order mark": b"\xef\xbb\xbfservice A { replicas 3 }",
+    "carriage returns": b"service A {\r\n  replicas 3 # three\r\n}\r\nservice B\r\n",
+    "only carriage returns": b"service A {\r  replicas 3\r}\r",
+    "not UTF-8": b"service Caf\xe9 { replicas 3 }\nservice B",
+    "UTF-16": "service A { replicas 3 }".encode("utf-16"),
+    "UTF-16 without a mark": "service A { replicas 3 }".encode("utf-16-le"),
+    "NUL": b"service A\0 { }\nservice B\0\0",
+    "lone surrogates": 'service A { note "\ud800" } \udfff'.encode("utf-8", "surrogatepass"),
+    "a line of ten million characters": b"service A { replicas 3 } " * 400_000,
+    "a word of ten million characters": b"x" * 10_000_000,
+    "a text of ten million characters": b'service A { note "' + b"x" * 10_000_000 + b'" }',
+    "an endless comment": b"# " + b"x" * 10_000_000 + b"\nservice A",
+    "ten thousand braces": (b"context c {" * 100 + b"\n") * 100 + b"}" * 10_000 + b"\nservice A",
+    "ten thousand braces on lines": b"context c {\n" * 10_000 + b"}\n" * 10_000,
+    "ten thousand open braces": b"service A { handles X { " + b"parallel { " * 10_000,
+    "ten thousand steps in each other": b"service A { handles X " + b"step a " * 10_000 + b" emits E }",
+    "ten thousand quotes": b'"' * 10_001,
+    "ten thousand dots": b"service A { uses " + b"a." * 10_000 + b"a }",
+    "100,000 errors": b"service A { replicas x }\n" * 100_000,
+    "100,000 errors in one declaration": b"service A {\n" + b"  replicas x\n" * 100_000 + b"}\n",
+    "100,000 closing braces": b"}\n" * 100_000,
+    "100,000 opening braces": b"{\n" * 100_000,
+    "100,000 opening braces on a line": b"{" * 99_999,
+    "100,000 lines of something else": b"<xml/>\n" * 100_000,
+    "a long way to the error": b"service A { replicas 3 }\n" * 20_000 + b"x",
+    "every control character": bytes(range(32)) + b'service "' + bytes(range(1, 10)) + b'" { }',
+    **{
+        f"{what} {number[:4]}… of {len(number)} digits": template.replace("N", number).encode()
+        for number in NUMBERS
+        for what, template in {
+            "redundancy": "broker K { nodes N replication N min-insync N capacity N/m availability N% }"
+            " store S { replicas N availability N% capacity N/s } service A { replicas N zones N mttr Nd rto Nh capacity N/s"
+            " retry-budget N% availability N% }",
+            "channels": "channel c { partitions N retention Nd dead-letter c after N max-message NGB dedup Nh ack-timeout Nms }"
+            " event E via c { size NKB  a: int = N  b: float = N.5e9 }",
+            "versions": "event E @N event E @N.N.N service A { on E @N..N { } on E @N.. { } on E @N { } }",
+            "handlers": "command X service A { handles X { timeout Ns attempts N concurrency N takes Nd batch N max-hops N"
+            " dead-letter c after N } every Nd { } } channel c",
+            "calls": "command X service A { handles X { calls A.X { timeout Ns retries N backoff Ns xN up to Ns deadline Ns }"
+            " calls A.X { timeout Ns attempts N backoff Ns } sends X after Nd waits Nm repeat up to N { calls A.X { attempts N } }"
+            " for each a in parallel N { calls A.X } awaits E within Ns N% fails or N% succeeds"
+            " either N% { waits Nd } or N% { } } } event E",
+            "flows": "event E service A { emits E } workflow W in A { starts every Nd capacity N/s max-inflight N max-depth N"
+            " timeout Nd awaits { on E { } within Ns { } } }"
+            " flow F { starts with E succeeds with E within Nd rate N/s availability N% latency Ns }",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_gives_findings_and_no_traceback(name: str):
+    source = decode_source(HOSTILE[name], "hostile.coord")
+    for profile in ("default", "production"):
+        result = check(load("hostile.coord", stdin=source, profile=profile))
+        assert result.crashes == ()
+        for finding in result.findings:
+            assert finding.code != "SYN001" or len(finding.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "messages"),
+    [
+        ("empty", []),
+        ("blank", []),
+        ("only comments", []),
+        ("byte order mark", []),
+        ("carriage returns", []),
+        ("not UTF-8", ["byte 0xe9 is not UTF-8, save the file as UTF-8", f"{DECLARATION} after `Caf`, found `\ufffd`"]),
+        ("UTF-16", ["the file is UTF-16, save it as UTF-8"]),
+        ("NUL", ["the file has a NUL character, which no design can mean", f"{DECLARATION} after `A`, found `\0`",
+                 f"{DECLARATION} after `B`, found `\0\0`"]),
+        ("a line of ten million characters", [f"the line is longer than {LONGEST_LINE:,} characters"]),
+        ("a word of ten million characters", [f"the line is longer than {LONGEST_LINE:,} characters"]),
+        ("ten thousand braces", ["braces nest deeper than 100 levels"]),
+        ("ten thousand braces on lines", ["braces nest deeper than 100 levels"]),
+        ("100,000 opening braces on a line", [f"{DECLARATION}, found `{{`"]),
+        ("100,000 lines of something else", [f"{DECLARATION}, found `<`"]),
+    ],
+)  # fmt: skip
+def test_hostile_input_is_named(name: str, messages: list[str]):
+    document = parse(decode_source(HOSTILE[name], "hostile.coord"))
+    assert [problem.message for problem in document.problems] == messages
+
+
+@pytest.mark.parametrize("name", ["100,000 errors", "100,000 errors in one declaration", "100,000 closing braces"])  # fmt: skip
+def test_errors_without_end_are_not_all_reported(name: str):
+    document = parse(decode_source(HOSTILE[name], "hostile.coord"))
+    assert len(document.problems) == parser.MAX_ERRORS + 1
+    assert document.problems[-1].message == "more than 100 syntax errors, the rest is not read"
+
+
+def test_braces_may_nest_a_hundred_deep():
+    inner = parser.MAX_DEPTH - 2
+    for opening, closing in (
+        ("parallel { ", "} "),
+        ("step a { ", "} "),
+        ("repeat { ", "} "),
+        ("for each x { ", "} "),
+        ("either { ", "} or { } "),
+        ("parallel { branch { ", "} } "),
+        ("awaits { on E { ", "} } "),
+        ("calls A.X { compensate { ", "} } "),
+        ("calls A.X { fallback { ", "} } "),
+        ("calls A.X { on failure { ", "} } "),
+    ):
+        levels = inner // opening.count("{")
+        text = (
+            "command X\nevent E\nservice A { handles X { " + opening * levels + "emits E " + closing * levels + "} }\n"
+        )
+        design = load("deep.coord", stdin=Source("deep.coord", text))
+        assert [problem.code for problem in design.problems if problem.code == "SYN001"] == []
+        assert check(design).crashes == ()
+
+
+def test_names_of_unread_declarations_are_nobody_s_fault():
+    """A declaration that a syntax error has taken with it leaves no unresolved names behind."""
+    text = "workflow Lost { emits A }\nflow F { succeeds with Lost or Missing }\n"
+    problems = load("lost.coord", stdin=Source("lost.coord", text)).problems
+    assert [problem.code for problem in problems] == ["SYN001", "REF001"]
+    assert "`Missing`" in problems[1].message

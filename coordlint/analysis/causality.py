@@ -292,6 +292,18 @@ class Causality:
         return frozenset({*self.timers(), *self.own_acts(), *self.external_messages(), *starts})
 
     @cached_property
+    def entry_nodes(self) -> list[int]:
+        """The plain nodes that runs start at: the entries, and messages that somebody takes and nobody produces."""
+        own = {"timer", "entry"}
+        nodes = {p.start for p in self.system.processes if any(trigger.kind in own for trigger in p.triggers)}
+        nodes.update(node for flow in self.system.flows.values() for node in self.starts_of(flow))
+        for message, number in self.numbers.items():
+            taken = message in self.index.started or message in self.index.awaiting
+            if message.visibility == "external" or (taken and not self.index.producers(message)):
+                nodes.add(number)
+        return sorted(nodes)
+
+    @cached_property
     def live(self) -> set[int]:
         """The AND/OR nodes that hold when every entry fires and every component is up."""
         return self.graph.reached(self.entries)

@@ -121,7 +121,7 @@ class Tangle(NamedTuple):
     crossing: bool
 
 
-class Set(NamedTuple):
+class Move(NamedTuple):
     """One way of a message out of a channel: set aside as a dead letter, or put back by ``redrive``.
 
     ``why`` it leaves: ``deliveries`` (after N of them), ``expiry`` (nobody consumes there), ``rejected`` (or any other reason:
@@ -138,7 +138,7 @@ class Set(NamedTuple):
 class Circulation(NamedTuple):
     """Channels whose dead letters come back to them; ``automatic`` if no consumer or person decides on the way."""
 
-    way: tuple[Set, ...]
+    way: tuple[Move, ...]
 
     @property
     def automatic(self) -> bool:
@@ -292,11 +292,12 @@ class Cycles:
             return None
         hops = []
         for place in range(0, len(nodes), 2):
-            process, via = nodes[place], nodes[place + 1]
-            target = nodes[(place + 2) % len(nodes)]
-            assert isinstance(process, Process) and isinstance(via, Message | Change) and isinstance(target, Process)
-            actions = links[process, via].actions
-            hops.append(Hop(next(filter(passing, actions), actions[0]), via, target))
+            source, passed, target = nodes[place], nodes[place + 1], nodes[(place + 2) % len(nodes)]
+            assert isinstance(source, Process)
+            assert isinstance(passed, Message | Change)
+            assert isinstance(target, Process)
+            actions = links[source, passed].actions
+            hops.append(Hop(next(filter(passing, actions), actions[0]), passed, target))
         first = min(range(len(hops)), key=lambda place: hops[place].source.start)
         return (*hops[first:], *hops[:first])
 
@@ -382,10 +383,10 @@ class Cycles:
                 found.append(Circulation(way))
         return tuple(found)
 
-    def _moves(self) -> list[Set]:
+    def _moves(self) -> list[Move]:
         """Where the messages of each channel go, in the order of the channels' names."""
         consumers = self._consumers
-        moves: list[Set] = []
+        moves: list[Move] = []
         for channel in self.system.channels.values():
             readers = consumers.get(channel, [])
             own = [process.fact("dead_letter") for process in readers]
@@ -398,12 +399,12 @@ class Cycles:
                 why: Literal["deliveries", "expiry", "rejected"] = "rejected"
                 if after is not None:
                     why = "deliveries"
-                elif not readers and channel.fact("redrive").unknown:
+                elif not readers:
                     why = "expiry"
-                moves.append(Set(channel, target, why, one.span, after is not None))
+                moves.append(Move(channel, target, why, one.span, after is not None))
                 redrive = channel.fact("redrive")
                 if redrive.declared and redrive.span is not None:
-                    moves.append(Set(target, channel, "redrive", redrive.span, after is not None))
+                    moves.append(Move(target, channel, "redrive", redrive.span, after is not None))
         return list({(move.source, move.target): move for move in reversed(moves)}.values())[::-1]
 
     @cached_property
@@ -441,7 +442,9 @@ class Cycles:
             order = _serial(channel)
             if order is not None:
                 pool = [
-                    one for one in self._consumers.get(channel, ()) if one.service is process.service and not one.workflow
+                    one
+                    for one in self._consumers.get(channel, ())
+                    if one.service is process.service and not one.workflow
                 ]
                 delivered = all(use.message.channel is channel for use in action.uses)
                 if delivered or self._needs(action, pool):
@@ -606,7 +609,12 @@ def _guards(process: Process) -> list[Guard]:
     if when.declared and when.span is not None:
         found.append(Guard(f"`{when.text}` may stop it", when.span))
     idempotent = process.fact("idempotent")
-    if idempotent.declared and idempotent.value and not process.fact("re_emits").declared and idempotent.span is not None:
+    if (
+        idempotent.declared
+        and idempotent.value
+        and not process.fact("re_emits").declared
+        and idempotent.span is not None
+    ):
         found.append(Guard(f"`{idempotent.text}` may recognise a repetition", idempotent.span))
     return found
 
@@ -628,9 +636,10 @@ def _weights(links: Links, rates: Mapping[tuple[Process, Via], Emission]) -> dic
     """How often one run of a process leads to one run of another, on average and at most."""
     result: dict[Process, dict[Process, float]] = {}
     for (process, via), link in links.items():
+        mean = rates[process, via].mean
         row = result.setdefault(process, {})
-        for target in link.targets:
-            row[target] = row.get(target, 0.0) + rates[process, via].mean
+        for target in link.targets if mean else ():
+            row[target] = row.get(target, 0.0) + mean
     return result
 
 
@@ -706,9 +715,7 @@ def _way_back(
     return None
 
 
-def feedback_edges(
-    weights: Mapping[tuple[str, str], int], exact_up_to: int = 12
-) -> tuple[list[tuple[str, str]], bool]:
+def feedback_edges(weights: Mapping[tuple[str, str], int], exact_up_to: int = 12) -> tuple[list[tuple[str, str]], bool]:
     """A smallest set of edges without which the graph has no cycle, and whether no smaller one exists.
 
     Fewest edges first, then the smallest sum of weights, then by name. Exact by dynamic programming over subsets of the nodes
@@ -731,9 +738,7 @@ def feedback_edges(
 def _best_order(cost: list[list[int]]) -> list[int]:
     """The order of the nodes with the cheapest edges backwards; the first of equal ones."""
     count = len(cost)
-    into = [[0] * count for _ in range(1)]
-    best: list[tuple[int, int]] = [(0, -1)] + [(-1, -1)] * ((1 << count) - 1)
-    del into
+    best: list[tuple[int, int]] = [(0, -1)] * (1 << count)
     for mask in range(1, 1 << count):
         choice: tuple[int, int] | None = None
         for last in range(count):
@@ -760,6 +765,7 @@ def _greedy_order(cost: list[list[int]]) -> list[int]:
     front: list[int] = []
     back: list[int] = []
     while left:
+
         def surplus(node: int) -> tuple[int, int]:
             going = sum(cost[node][other] for other in left)
             coming = sum(cost[other][node] for other in left)
@@ -783,7 +789,9 @@ def _strong_parts(successors: list[list[int]]) -> list[list[int]]:
     parts: dict[int, list[int]] = {}
     for node, number in enumerate(component):
         parts.setdefault(number, []).append(node)
-    cyclic = {component[node] for node, targets in enumerate(successors) for t in targets if component[t] == component[node]}
+    cyclic = {
+        component[node] for node, targets in enumerate(successors) for t in targets if component[t] == component[node]
+    }
     return sorted(parts[number] for number in cyclic)
 
 
@@ -831,7 +839,7 @@ def _tangles(
 # ------------------------------------------------------------------------------------------------ channels
 
 
-def _is_decided(way: Iterable[Set]) -> bool:
+def _is_decided(way: Iterable[Move]) -> bool:
     """Whether a person or a job puts each dead letter back after a number of deliveries that is declared."""
     moves = tuple(way)
     return any(move.why == "redrive" for move in moves) and all(move.bounded for move in moves)

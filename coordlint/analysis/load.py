@@ -91,10 +91,23 @@ class Layer(NamedTuple):
 
 
 class Amplification(NamedTuple):
-    """How many runs of a process one request may cause while the process fails: the product of the layers, outermost first."""
+    """How many runs of a process one request may cause while the process fails.
+
+    Attributes:
+        factor: the product of the factors of the layers.
+        layers: where something is tried again, outermost first.
+        calls: the chain of calls that leads to the process, outermost first; also those that are made once.
+    """
 
     factor: float
     layers: tuple[Layer, ...]
+    calls: tuple[Action, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was counted how."""
+        unlimited = any(call.fact("attempts").value == math.inf for call in self.calls)
+        return ("`attempts unlimited` counts once: only time bounds it",) if unlimited else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,7 @@ class RetryLoad:
     def amplification(self, process: Process) -> Amplification:
         """The worst chain of retries that ends in the process; a factor of 1 without layers if nothing is repeated."""
         layers: list[Layer] = []
+        calls: list[Action] = []
         at: Process | None = process
         while at is not None:
             received = self._received[at]
@@ -192,8 +206,9 @@ class RetryLoad:
             _, call, above = self._worst[at]
             if call is not None:
                 layers += self.layers(call)
+                calls.append(call)
             at = above
-        return Amplification(self._worst[process][0], tuple(reversed(layers)))
+        return Amplification(self._worst[process][0], tuple(reversed(layers)), tuple(reversed(calls)))
 
     def factor(self, process: Process) -> float:
         """The factor of :meth:`amplification`."""

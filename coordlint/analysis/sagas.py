@@ -16,10 +16,12 @@ from typing import Literal, NamedTuple, TypeAlias
 from coordlint.analysis.soundness import Enclosing, structure
 from coordlint.graph import Index
 from coordlint.source import Span
-from coordlint.system import Action, EntityUse, Fact, Message, Process, Service, Step, Store, System
+from coordlint.system import Action, EntityUse, Fact, FactName, Message, Process, Service, Step, Store, System
 
 Key: TypeAlias = tuple[Store, str | None]
 """An entity of a store; None for the store as a whole."""
+
+_SAGA_WORDS: tuple[FactName, ...] = ("compensate", "pivot", "retriable", "irreversible")
 
 StepKind: TypeAlias = Literal["read", "compensatable", "pivot", "retriable"]
 
@@ -80,13 +82,18 @@ class Failure(NamedTuple):
         action: where: a call, an await, a timer or a ``fails``.
         sure: a business failure is declared; otherwise it is only not excluded.
         cause: the ``fails`` it goes back to, or the action itself.
-        targets: where control goes on from there.
+        targets: where control goes on from there; nowhere for a wait that simply never ends.
     """
 
     action: Action
     sure: bool
     cause: Action
     targets: tuple[int, ...]
+
+    @property
+    def weight(self) -> int:
+        """How much speaks for it: 2 if declared, 1 if the process would end in failure, 0 if it would only hang."""
+        return 2 if self.sure else int(bool(self.targets))
 
 
 class Gap(NamedTuple):
@@ -106,6 +113,7 @@ class SagaStep:
         effects: of its own statements and of the handlers of its calls and sends.
         requests: its calls and sends.
         compensation: the fact ``compensate``.
+        services: the services that its requests go to, and those that change something for it.
         after_pivot: the pivot has passed before it.
         undo: what its own compensation does.
     """
@@ -115,6 +123,7 @@ class SagaStep:
     effects: Effects
     requests: tuple[Action, ...]
     compensation: Fact
+    services: frozenset[Service]
     after_pivot: bool
     undo: Undo
 
@@ -155,6 +164,7 @@ class Sagas:
         self._effects: dict[Process, Effects] = {}
         self._reached: dict[Process, set[int]] = {}
         self._doomed: dict[Process, set[int]] = {}
+        self._predecessors: dict[Process, dict[int, list[int]]] = {}
         self._structure: dict[Process, dict[int, tuple[Enclosing, ...]]] = {}
         self._reactions: dict[Message, Undo] = {}
         self._sagas: dict[Process, Saga] = {}
@@ -168,7 +178,7 @@ class Sagas:
 
     @cached_property
     def implicit(self) -> tuple[Saga, ...]:
-        """The handlers that call two or more state-changing operations of other services."""
+        """The handlers that call two or more state-changing operations of other services, or speak of sagas themselves."""
         return tuple(self.saga(process) for process in self.system.processes if self._orchestrates(process))
 
     @property
@@ -179,6 +189,8 @@ class Sagas:
     def _orchestrates(self, process: Process) -> bool:
         if process.kind != "handler" or process.service.external:
             return False
+        if any(not step.fact(name, self.system).unknown for step in process.steps for name in _SAGA_WORDS):
+            return True
         calls = [action for action in self.system.actions_of(process, "call") if action.region == "main"]
         if len(calls) < 2:
             return False
@@ -214,12 +226,16 @@ class Sagas:
         elif not effects.changes and effects.known:
             kind = "read"
         undoing = [self.system.actions[number] for number in step.compensation]
+        requests = tuple(a for a in actions if a.kind in {"call", "send"} and not a.message.phantom)
+        asked = {handler.service for request in requests for handler in self.answering(request)}
+        asked |= {request.use.service for request in requests if request.use.service is not None}
         return SagaStep(
             step,
             kind,
             effects,
-            tuple(action for action in actions if action.kind in {"call", "send"} and not action.message.phantom),
+            requests,
             compensation,
+            frozenset(asked | effects.services),
             after,
             self.undo(action for action in undoing if action.region == "compensation"),
         )
@@ -249,23 +265,30 @@ class Sagas:
                     found.append(action)
         return sorted(found, key=lambda action: action.id)
 
+    def arms(self, wait: Action) -> list[int]:
+        """The ways out of the ``awaits`` that an await belongs to: awaits and timers, itself included, in order."""
+        return sorted(
+            {wait.id}
+            | {
+                edge.target
+                for number in self._before(wait.process).get(wait.id, ())
+                if self.system.actions[number].mode == "await"
+                for edge in self.system.actions[number].edges
+            }
+        )
+
     def rivals(self, wait: Action) -> list[int]:
-        """The other awaits of the same ``awaits { on … on … }``."""
-        before = self._before(wait.process).get(wait.id, ())
-        return [
-            edge.target
-            for number in before
-            if self.system.actions[number].mode == "await"
-            for edge in self.system.actions[number].edges
-            if self.system.actions[edge.target].kind == "await" and edge.target != wait.id
-        ]
+        """The other awaits of the same ``awaits { on … on … }``, in order."""
+        return [number for number in self.arms(wait) if self.system.actions[number].kind == "await" and number != wait.id]
 
     def _before(self, process: Process) -> dict[int, list[int]]:
-        before: dict[int, list[int]] = {}
-        for number in process.actions:
-            for edge in self.system.actions[number].edges:
-                before.setdefault(edge.target, []).append(number)
-        return before
+        if process not in self._predecessors:
+            before: dict[int, list[int]] = {}
+            for number in process.actions:
+                for edge in self.system.actions[number].edges:
+                    before.setdefault(edge.target, []).append(number)
+            self._predecessors[process] = before
+        return self._predecessors[process]
 
     # -------------------------------------------------------------------------------------------- effects
 
@@ -356,7 +379,7 @@ class Sagas:
                         caller = call.process
                         if call.kind != "call" or caller in found or process not in self.answering(call):
                             continue
-                        if call.id in self.reached(caller) and self._breaks(call, {"failure"}):
+                        if call.id in self.reached(caller) and self.breaks(call, {"failure"}):
                             found[caller] = found[process]
                             pending.append(caller)
         return found
@@ -391,14 +414,14 @@ class Sagas:
             self._doomed[process] = set(process.actions) - well
         return self._doomed[process]
 
-    def _breaks(self, action: Action, kinds: set[str]) -> bool:
+    def breaks(self, action: Action, kinds: set[str]) -> bool:
         """Whether one of those ways out of an action can end the process in failure, and is not answered by a block."""
         return any(self._leads_to_failed(edge.target) for edge in action.edges if edge.kind in kinds)
 
     def _leads_to_failed(self, target: int) -> bool:
-        return any(self.system.actions[number].kind == "failed" for number in self._aside((target,)))
+        return any(self.system.actions[number].kind == "failed" for number in self.aside((target,)))
 
-    def _aside(self, targets: Iterable[int]) -> list[int]:
+    def aside(self, targets: Iterable[int]) -> list[int]:
         """What runs from there on outside the main course, and the end in failure; in the order of discovery."""
         found: dict[int, None] = {}
         stack = list(targets)
@@ -428,18 +451,18 @@ class Sagas:
         if action.kind == "fail":
             return Failure(action, True, action, targets)
         if action.kind == "timer":
-            return Failure(action, True, action, targets) if self._breaks(action, {"timeout"}) else None
+            return Failure(action, True, action, targets) if self.breaks(action, {"timeout"}) else None
         if action.kind == "call":
             return self._failing_call(action, targets)
         return self._failing_wait(action) if action.kind == "await" else None
 
     def _failing_call(self, call: Action, targets: tuple[int, ...]) -> Failure | None:
         cause = next((self.failing[callee] for callee in self.answering(call) if callee in self.failing), None)
-        if cause is not None and self._breaks(call, {"failure"}):
+        if cause is not None and self.breaks(call, {"failure"}):
             return Failure(call, True, cause, targets)
         if call.fact("retriable").declared or call.fact("attempts").value == math.inf:
             return None
-        return Failure(call, False, call, targets) if self._breaks(call, {"failure", "timeout"}) else None
+        return Failure(call, False, call, targets) if self.breaks(call, {"failure", "timeout"}) else None
 
     def _failing_wait(self, wait: Action) -> Failure | None:
         """A wait for the answer to a request, which may never come; whether its failure is awaited too, is the author's answer."""
@@ -469,6 +492,32 @@ class Sagas:
         """The actions that control can reach after a pivot has succeeded."""
         pivots = [step for step in process.steps if step.fact("pivot", self.system).declared]
         return self._after([target for step in pivots for target in self.exits(step)], ())
+
+    def behind(self, step: Step) -> set[int]:
+        """The actions that control can reach when a step has succeeded."""
+        return self._after(self.exits(step), ())
+
+    def late_failure(self, step: SagaStep) -> Action | None:
+        """The declared business failure of a step behind the pivot, if no block of its own does anything about it."""
+        for number in step.step.actions:
+            action = self.system.actions[number]
+            if action.kind == "fail" and number in self.reached(action.process):
+                return action
+            if action.kind != "call":
+                continue
+            cause = next((self.failing[callee] for callee in self.answering(action) if callee in self.failing), None)
+            answers = [edge.target for edge in action.edges if edge.kind == "failure"]
+            if cause is not None and not self._is_answered(answers):
+                return cause
+        return None
+
+    def _is_answered(self, targets: list[int]) -> bool:
+        """Whether control goes on from there, or something happens before the process ends in failure."""
+        if not targets:
+            return False
+        return not self._leads_to_failed(targets[0]) or any(
+            self.system.actions[number].kind not in {"fail", "failed", "choice"} for number in self.aside(targets)
+        )
 
     def exits(self, step: Step) -> list[int]:
         """Where control goes on when a step has succeeded."""
@@ -616,42 +665,88 @@ class Sagas:
             undo.of & requested
             or any(_same_entity(key, undo.entities) for key in step.effects.writes)
             or undo.acting & acting
-            or undo.unknown & step.effects.services
+            or undo.unknown & step.services
+        )
+
+    def undoing(self, step: SagaStep) -> list[Action]:
+        """The calls and sends of the step's own compensation, in order."""
+        actions = (self.system.actions[number] for number in step.step.compensation)
+        return [a for a in actions if a.kind in {"call", "send"} and a.region == "compensation" and not a.message.phantom]
+
+    def undo_effects(self, step: SagaStep) -> Effects:
+        """What the step's own compensation changes: its statements and the handlers of its calls and sends."""
+        actions = (self.system.actions[number] for number in step.step.compensation)
+        return self._effects_of(action for action in actions if action.region == "compensation")
+
+    def can_run(self, saga: Saga, step: SagaStep, undoing: Action) -> bool:
+        """Whether a failure can ever lead to that part of the step's compensation."""
+        if undoing.id in self.reached(saga.process):
+            return True
+        return not self.failures(saga.process).keys().isdisjoint(self.beside(step.step)) and not step.after_pivot
+
+    def reach(self, step: SagaStep) -> set[Message]:
+        """What the step requests, directly and by way of the handlers that it calls, and what they publish."""
+        found = {request.message for request in step.requests}
+        for request in step.requests:
+            for handler in self.answering(request):
+                for process in self._called(handler):
+                    found |= {a.message for a in self.system.actions_of(process, "call", "send", "emit")}
+        return found
+
+    def causes_more(self, step: SagaStep) -> bool:
+        """Whether the step, or a handler that it calls, sends or publishes something whose effects are not its own."""
+        own = (self.system.actions[number] for number in step.step.actions)
+        if any(action.kind == "emit" for action in own):
+            return True
+        return any(
+            True
+            for request in step.requests
+            for handler in self.answering(request)
+            for process in self._called(handler)
+            for _ in self.system.actions_of(process, "send", "emit")
         )
 
     # -------------------------------------------------------------------------------------------- gaps
 
-    def gaps(self, saga: Saga) -> Iterator[Gap]:
+    def gaps(self, saga: Saga, *, unknown: bool = False) -> Iterator[Gap]:
         """The steps before the pivot that change state, have no compensation, and stay done when something later fails.
 
         Each with a declared failure if there is one, else with one that is only not excluded. A step whose compensation is
         waived with a reason is left out, and so is one that a failure block, or an event it publishes, undoes.
+
+        Args:
+            saga: the orchestration.
+            unknown: whether a command that nobody says the effects of counts as a change.
         """
         failures = self.failures(saga.process)
         undos: dict[int, Undo] = {}
         for step in saga.steps:
-            if not self.needs_undo(step) or step.compensation.declared:
+            if not self.needs_undo(step, unknown=unknown) or step.compensation.declared:
                 continue
             after = self.follow(step.step)
             open_failures = []
             for number in sorted(after & failures.keys()):
                 if number not in undos:
-                    undos[number] = self.undo(self._answer_to(failures[number]))
+                    undos[number] = self.undo(self.answer_to(failures[number]))
                 if not self.is_undone(step, undos[number]):
                     open_failures.append(failures[number])
                     if failures[number].sure:
                         break
             if open_failures:
-                yield Gap(step, next((one for one in open_failures if one.sure), open_failures[0]))
+                yield Gap(step, max(open_failures, key=lambda one: one.weight))
 
-    def needs_undo(self, step: SagaStep) -> bool:
-        """Whether it changes state before the pivot, and nobody decided that it may stay."""
+    def needs_undo(self, step: SagaStep, *, unknown: bool = False) -> bool:
+        """Whether it changes state before the pivot, could be undone, and nobody decided that it may stay."""
+        changes = step.effects.changes
+        if unknown and not step.effects.known:
+            changes = changes or any(request.message.kind == "command" for request in step.requests)
         decided = step.compensation.absent and step.compensation.why
-        return step.effects.changes and step.kind in {"compensatable", "retriable"} and not step.after_pivot and not decided
+        decided = decided or step.step.fact("irreversible", self.system).declared
+        return changes and step.kind in {"compensatable", "retriable"} and not step.after_pivot and not decided
 
-    def _answer_to(self, failure: Failure) -> list[Action]:
+    def answer_to(self, failure: Failure) -> list[Action]:
         """What runs because of a failure: the statements that lead only there, the blocks and compensations behind it."""
-        numbers = self._aside(failure.targets)
+        numbers = self.aside(failure.targets)
         process = failure.action.process
         doomed, before = self.doomed(process), self._before(process)
         seen = {failure.action.id}

@@ -238,9 +238,9 @@ def _volatile_state(design: Design, process: Process, state: Fact) -> Finding:
     effects, waits = _effects(design, process), _waits(design, process)
     effect = effects[0] if effects else None
     if effect is not None:
-        lost = f"a crash after it {shown(effect)} forgets that"
+        lost = f"after `{shown(effect)}`, a crash leaves nothing that goes on or undoes it"
     else:
-        lost = "a crash forgets what it waits for"
+        lost = "a crash leaves nothing that still waits"
     where = "in memory" if state.value == "memory" else f"in `{state.value.name}`, which is in memory"
     related = [Label(effect.span, "done, and forgotten by a crash")] if effect is not None else []
     related += [Label(wait.span, "still waiting, and forgotten by a crash") for wait in waits[:1]]
@@ -252,7 +252,7 @@ def _volatile_state(design: Design, process: Process, state: Fact) -> Finding:
         message=f"`{_name(process)}` keeps its state {where}: {lost}",
         related=tuple(related),
         help="keep the state in a durable store: `state in STORE`",
-        notes=(f"nothing will undo {', '.join(undoing[:6])}",) if undoing else (),
+        notes=(f"its compensations are lost with it: {', '.join(undoing[:6])}",) if undoing else (),
         silence="`state in STORE`",
         fix=_fix(design, process, state),
         subject=process.path,
