@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from coordlint.analysis.failures import Failures
     from coordlint.analysis.flows import FlowView
     from coordlint.analysis.forks import Forks
+    from coordlint.analysis.handovers import Handovers
     from coordlint.analysis.latency import Latency
     from coordlint.analysis.liveness import Liveness
     from coordlint.analysis.load import Load
     from coordlint.analysis.orphans import Orphans
+    from coordlint.analysis.rollback import Rollbacks
     from coordlint.analysis.sagas import Sagas
+    from coordlint.analysis.scopes import Scopes
     from coordlint.analysis.versions import Versions
     from coordlint.graph import Index
     from coordlint.system import System
@@ -164,6 +167,20 @@ class Design:
         return Sagas(self.index)
 
     @cached_property
+    def scopes(self) -> Scopes:
+        """What workflows command and decide, and what reacts beside them."""
+        from coordlint.analysis.scopes import Scopes
+
+        return Scopes(self.causality, self.sagas)
+
+    @cached_property
+    def handovers(self) -> Handovers:
+        """Where commanding turns into reacting and back, and the style of each flow."""
+        from coordlint.analysis.handovers import Handovers
+
+        return Handovers(self.scopes)
+
+    @cached_property
     def failures(self) -> Failures:
         """The declared failures that nobody hears or that lead nowhere."""
         from coordlint.analysis.failures import Failures
@@ -176,6 +193,13 @@ class Design:
         from coordlint.analysis.forks import Forks
 
         return Forks(self.causality, self.flows)
+
+    @cached_property
+    def rollbacks(self) -> Rollbacks:
+        """The failures of flows after which something stays done."""
+        from coordlint.analysis.rollback import Rollbacks
+
+        return Rollbacks(self.causality, self.sagas, self.failures, self.flows)
 
     @cached_property
     def criticals(self) -> tuple[Critical, ...]:
@@ -232,6 +256,13 @@ def load(
     )
 
 
+MAX_DEPTH = 100
+"""Files may include files this deep."""
+
+MAX_FILES = 10_000
+"""A design may consist of so many files; a file under another prefix is another one."""
+
+
 class _Reader:
     """Follows includes."""
 
@@ -262,7 +293,7 @@ class _Reader:
         name = clause.first(Name)
         inner = ".".join(part for part in (prefix, name.text if name else "") if part)
         target = path.parent / text.text
-        real = _real(target)
+        real = _real(target) if "\0" not in text.text else Path()
         if "\0" in text.text or Path(text.text).is_absolute() or not real.is_relative_to(_real(self.root)):
             self._report(
                 clause, f"`{text.text}` lies outside the project", "include files of the project by relative paths"
@@ -276,6 +307,10 @@ class _Reader:
         if key in self.read_already:
             return  # a file that two others include is part of the design once
         self.read_already[key] = real
+        if len(chain) > MAX_DEPTH or len(self.parts) >= MAX_FILES:
+            limit = f"are more than {MAX_FILES:,} files" if len(chain) <= MAX_DEPTH else f"nest {MAX_DEPTH} files deep"
+            self._report(clause, f"`{text.text}` is not read, the includes {limit}", "include fewer files")
+            return
         if real.suffix != ".coord":
             self._report(clause, f"`{text.text}` is not a `.coord` design", "include `.coord` files")
             return

@@ -8,6 +8,12 @@ from coordlint.finding import Finding, Label
 from coordlint.names import closest
 from coordlint.source import Span
 
+MAX_DEPTH = 100
+"""Braces may nest this deep; a design that people write stays below ten."""
+
+MAX_ERRORS = 100
+"""After so many syntax errors the rest of the file is not reported: the cause is elsewhere by then."""
+
 LITERALS = {
     "DURATION": "a duration such as `2s`",
     "RATE": "a rate such as `50/s`",

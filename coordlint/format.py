@@ -11,15 +11,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.parse import cut, parse
+from coordlint.parse import parse
 from coordlint.source import LONGEST_LINE
 from coordlint.syntax import Clause
+from coordlint.tokens import cut
 
 if TYPE_CHECKING:
-    from coordlint.parse import Token
     from coordlint.source import Source, Span
+    from coordlint.tokens import Token
 
-LINE_LENGTH = 100
+LINE_LENGTH = 120
 """A line ends before this column where it can be broken; a comment at its end does not count."""
 
 INDENT = 2

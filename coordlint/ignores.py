@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.finding import Finding, Fix, Label
 from coordlint.names import closest
 from coordlint.source import Edit, Span
+from coordlint.syntax import Clause
 
 if TYPE_CHECKING:
-    from coordlint.syntax import Clause, Document
+    from coordlint.syntax import Document
 
 CODE = "HYG953"
 
@@ -188,7 +189,7 @@ def _all_clauses(clauses: Iterable[Clause]) -> Iterator[Clause]:
     while pending:
         clause = pending.pop()
         yield clause
-        pending += clause.body or ()
+        pending += [*(clause.body or ()), *clause.every(Clause)]
 
 
 def _first_on_lines(clauses: Iterable[Clause]) -> dict[int, Clause]:

@@ -571,6 +571,7 @@ class _Body:
         choice = self.add("choice", clause.span) if within.declared else None
         if choice is not None:
             self.actions[choice].mode = "await"
+            self.exits = [_Exit(choice, "branch")]
         self._await(clause, clause.every(Ref), within, by)
         after = self.exits
         if choice is not None:
@@ -598,6 +599,7 @@ class _Body:
         choice = self.add("choice", clause.head)
         self.actions[choice].mode = "await"
         exits: list[_Exit] = []
+        undos: list[int | None] = []
         undo = self.undo
         for arm in arms:
             self.exits = [_Exit(choice, "branch")]
@@ -608,8 +610,11 @@ class _Body:
                 timer = self.actions[self.add("timer", arm.head)]
                 timer.delay = within.value
             self._statements(arm.children())
-            exits += self.exits
+            if self.exits:
+                exits += self.exits
+                undos.append(self.undo)
         self.undo = undo
+        self._merge_undo(undos, "choice")
         self.exits = exits
 
     # -------------------------------------------------------------------------------------------- branches and loops
@@ -624,7 +629,8 @@ class _Body:
             (one.children() if one.kind == "branch" else (one,), _Exit(fork, "branch")) for one in branches
         )
         self._merge_undo(undos, "fork")
-        self.exits = exits
+        # The join waits for every branch: behind one that never arrives there is nothing, unless the first one wins.
+        self.exits = exits if mode == "any" or len(undos) == len(branches) else []
         join = self.add("join", clause.head)
         self.actions[join].mode = mode
 

@@ -209,8 +209,10 @@ class _Resolver:
             element.uses = self._uses(clause)
             for defaults in clause.children("call_defaults"):
                 element.calls = facts.read(defaults.children(), self, what=f"`calls` of service `{element.name}`")
-            element.publishes = tuple(self.event(r) for c in clause.children("publishes") for r in c.every(Ref))
-            element.consumes = tuple(self.event(r) for c in clause.children("consumes") for r in c.every(Ref))
+            published = (ref for line in clause.children("publishes") for ref in line.every(Ref))
+            element.publishes = tuple(self.event(ref, "publishes") for ref in published)
+            consumed = (ref for line in clause.children("consumes") for ref in line.every(Ref))
+            element.consumes = tuple(self.message(ref) for ref in consumed)
 
     def _uses(self, clause: Clause) -> tuple[Use, ...]:
         return tuple(Use(self._infrastructure(ref), ref.span) for c in clause.children("uses") for ref in c.every(Ref))
@@ -384,10 +386,15 @@ class _Resolver:
         return Goal(mode, tuple(self._target(ref) for ref in inner.every(Ref)), clause.span)
 
     def _target(self, ref: Ref) -> MessageUse | Workflow:
-        workflow = self.system.workflows.get(_prefixed(self.prefix, ref.text)) or self.system.workflows.get(ref.text)
-        if workflow is not None and ref.text not in self.system.messages:
-            return workflow
-        return self.message(ref, also=self.system.workflows)
+        system = self.system
+        found = self._find(ref, system.messages) or self._find(ref, system.workflows)
+        if found is None and len(ref.parts) == 1:
+            found = self._missing("message or workflow", ref, ref.text, {**system.workflows, **system.messages})
+            if found is None:
+                found = self._phantom(Message, ref, ref.text, kind="event")
+        if isinstance(found, Workflow):
+            return found
+        return self._use(cast("Message", found), ref, None) if found is not None else self.message(ref)
 
     def _monitor(self, one: _Declared) -> None:
         clause = one.clause
@@ -424,14 +431,16 @@ class _Resolver:
         span = span or ref.span
         if name in self.lost or name.rpartition(".")[2] in self.lost:
             return None
-        meant = closest(name, sorted(candidates))
+        known = sorted(candidates)
+        meant = (closest(_prefixed(self.prefix, name), known) if self.prefix else None) or closest(name, known)
         if meant is None:
             self.report("REF001", span, f"there is no {what} `{name}`", "declare it, or correct the name")
             return None
-        shown = meant if _is_plain(meant) else f'"{meant}"'
-        fix = Fix(f"rename `{name}` to `{meant}`", (Edit(span, shown),), safe=True)
+        near = meant.removeprefix(f"{self.prefix}.") if self.prefix else meant
+        shown = near if _is_plain(near) else f'"{near}"'
+        fix = Fix(f"rename `{name}` to `{near}`", (Edit(span, shown),), safe=True)
         self.report(
-            "REF001", span, f"there is no {what} `{name}`", f"did you mean `{meant}`?", candidates[meant].place, fix
+            "REF001", span, f"there is no {what} `{name}`", f"did you mean `{near}`?", candidates[meant].place, fix
         )
         return candidates[meant]
 
@@ -492,7 +501,7 @@ class _Resolver:
             return EntityUse(self.store(store_ref), ref.parts[-1].text, ref.span)
         return EntityUse(self.store(ref), None, ref.span)
 
-    def message(self, ref: Ref, also: object = None) -> MessageUse:
+    def message(self, ref: Ref) -> MessageUse:
         """The message of that name, with the service before the dot."""
         system = self.system
         found = self._find(ref, system.messages)
@@ -502,7 +511,9 @@ class _Resolver:
             owner = Ref(ref.parts[:-1], ref.parts[0].span.to(ref.parts[-2].span))
             last = Ref(ref.parts[-1:], ref.parts[-1].span)
             service = self._find(owner, system.services)
-            inner = self._find(last, system.messages)
+            # The command of a service from a prefixed include has the same prefix.
+            beside = Ref((*ref.parts[:-2], ref.parts[-1]), ref.span)
+            inner = self._find(beside, system.messages) or self._find(last, system.messages)
             if service is None and inner is None:
                 self.report("REF001", ref.span, f"there is no message `{ref.text}`", "declare it, or correct the name")
                 return self._use(self._phantom(Message, ref, ref.text, kind="command"), ref, None)
@@ -513,7 +524,7 @@ class _Resolver:
             if inner is None:
                 inner = self._phantom(Message, last, last.text, kind="command")
             return self._use(cast("Message", inner), ref, cast("Service", service))
-        meant = self._missing("message or workflow" if also is not None else "message", ref, ref.text, system.messages)
+        meant = self._missing("message", ref, ref.text, system.messages)
         message = cast("Message", meant) if meant is not None else self._phantom(Message, ref, ref.text, kind="event")
         return self._use(message, ref, None)
 
@@ -541,7 +552,7 @@ class _Resolver:
         """An event that is published or reacted to."""
         instead = (
             "an event is what has happened: `sends` or `calls` a command"
-            if verb == "emits"
+            if verb != "on"
             else "`handles` takes a command"
         )
         return self._role(ref, ("event",), verb, instead)

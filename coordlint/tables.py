@@ -1,51 +1,62 @@
-"""The parse tables of the grammar: loaded from the user's cache, built (and kept there) when they are not.
+"""The parse tables of the grammar: loaded from the user's cache, made by Lark (and kept there) when they are not.
 
-Building them takes about a quarter of a second, which is more than the rest of a check on a small design.
+Making them takes about a quarter of a second, which is more than the rest of a check on a small design.
 """
 
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
-import sys
-from importlib import resources
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coordlint import cache
+from coordlint import __version__, cache
+from coordlint.lalr import Rule, Tables, tables_of
 
 if TYPE_CHECKING:
     from lark import Lark
 
 
-def load(builder: object) -> Lark:
-    """The parser with ``builder`` as its callbacks.
+def load() -> Tables:
+    """The tables.
 
     A cached file that is missing, truncated or of another version is replaced without a word; a folder that cannot be
-    written only costs the time of building.
+    written to only costs the time of making them.
     """
-    from lark import Lark, __version__
-
     text = grammar_text()
     base = cache.folder()
-    options = {"parser": "lalr", "maybe_placeholders": False, "keep_all_tokens": True, "transformer": builder}
     if base is None:
-        return Lark(text, **options)
-    key = hashlib.sha256(f"{text}{__version__}{sys.version_info}".encode()).hexdigest()[:16]
-    folder = Path(base)
-    path = folder / f"grammar-{key}.bin"
-    if path.exists():
-        return Lark(text, cache=str(path), **options)
-    scratch = folder / f"grammar-{key}.{os.getpid()}"
+        return tables_of(build(text))
+    key = hashlib.sha256(f"{__version__}{text}".encode()).hexdigest()[:16]
+    path = os.path.join(base, f"grammar-{key}-{marshal.version}.bin")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lark = Lark(text, cache=str(scratch), **options)
-        scratch.replace(path)
+        with open(path, "rb") as file:
+            steps, rules, *rest = marshal.loads(file.read())
+        return Tables(steps, [Rule(*rule) for rule in rules], *rest)
+    except (OSError, ValueError, EOFError, TypeError):
+        pass
+    made = tables_of(build(text))
+    scratch = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(base, exist_ok=True)
+        with open(scratch, "wb") as file:
+            file.write(marshal.dumps((made.steps, [tuple(rule) for rule in made.rules], *made[2:])))
+        os.replace(scratch, path)
     except OSError:
-        return Lark(text, **options)
-    return lark
+        pass
+    return made
+
+
+def build(text: str | None = None) -> Lark:
+    """Lark's own parser of the grammar, from which the tables come."""
+    from lark import Lark
+
+    return Lark(text or grammar_text(), parser="lalr", maybe_placeholders=False, keep_all_tokens=True)
 
 
 def grammar_text() -> str:
     """The text of ``grammar/coord.lark``."""
-    return resources.files("coordlint.grammar").joinpath("coord.lark").read_text(encoding="utf-8")
+    folder = import_module("coordlint.grammar").__path__[0]  # type checkers cannot follow it in a checkout
+    return (Path(folder) / "coord.lark").read_text(encoding="utf-8")

@@ -50,7 +50,9 @@ def judge(path: Path) -> Outcome:
         if not defect["detectable"]:
             undetectable.append(defect)
             continue
-        matches = [f for f in result.findings if f.code in defect["codes"] and _mentions(_everything(f), defect["names"])]
+        matches = [
+            f for f in result.findings if f.code in defect["codes"] and _mentions(_everything(f), defect["names"])
+        ]
         explained |= {id(f) for f in matches}
         if matches:
             found[defect["id"]] = matches[0]

@@ -185,7 +185,8 @@ def test_designs_that_share_a_file_report_it_once(checks):
     checks["EVT201"] = lambda design: [finding("A", source=design.sources[-1])]
     shared = [Source("shared.coord", "event A") for _ in range(2)]
     results = [
-        check(SimpleNamespace(profile="default", documents=(), sources=(Source(f"{n}.coord", ""), shared[n]))) for n in range(2)
+        check(SimpleNamespace(profile="default", documents=(), sources=(Source(f"{n}.coord", ""), shared[n])))
+        for n in range(2)
     ]
     merged = merge(results)
     assert len(merged.findings) == 1

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordlint.format import LINE_LENGTH, FormatError, format_source
-from coordlint.parse import Token, cut, grammar, parse
+from coordlint.parse import grammar, parse
+from coordlint.tables import build
+from coordlint.tokens import Token, cut
 from coordlint.rule import document, index
 from coordlint.source import Source, decode_source, read_source
 from coordlint.syntax import Clause, Name, Quantity, Ref, Text, Word
@@ -370,7 +372,7 @@ LITERALS = {
 def productions() -> dict[str, list[tuple[list[tuple[str, bool]], int]]]:
     """By rule, what it may become, and how deep the smallest text of each production nests."""
     rules: dict[str, list[list[tuple[str, bool]]]] = {}
-    for rule in grammar()[0].rules:
+    for rule in build().rules:
         rules.setdefault(rule.origin.name, []).append([(str(part.name), part.is_term) for part in rule.expansion])
     depths: dict[str, int] = {}
     for _ in rules:
@@ -392,7 +394,7 @@ def productions() -> dict[str, list[tuple[list[tuple[str, bool]], int]]]:
 def derived(source: random.Random, size: int) -> list[tuple[str, str]]:
     """The tokens of a random design, as kinds and texts."""
     words_of = grammar()[1].words_of
-    patterns = {terminal.name: terminal.pattern.value for terminal in grammar()[0].terminals}
+    patterns = {terminal.name: terminal.pattern.value for terminal in build().terminals}
     tokens: list[tuple[str, str]] = []
     pending = [(source.choice(("_decl", "_decl", "service", "workflow")), False) for _ in range(source.randint(1, 3))]
     while pending:
@@ -451,7 +453,7 @@ def test_the_strategy_reaches_every_rule_of_the_grammar():
             clause = pending.pop()
             seen.add(clause.kind)
             pending += [*(clause.body or ()), *clause.every(Clause)]
-    rules = {rule.alias or rule.origin.name for rule in grammar()[0].rules}
+    rules = {rule.alias or rule.origin.name for rule in build().rules}
     smaller = {"start", "name", "ref", "msg", "title", "why", "block", "call_body"}
     assert sorted(rule for rule in rules - smaller - seen if rule[0] != "_") == []
 

@@ -18,9 +18,10 @@ LAYERS = (
     ("discover",),
     ("cache",),
     ("finding",),
-    ("syntax",),
-    ("errors", "tables"),
-    ("parse", "frontends"),
+    ("syntax", "lalr"),
+    ("errors", "tables", "tokens"),
+    ("tree",),
+    ("parse", "recovery", "frontends"),
     ("system",),
     ("facts", "process", "resolve"),
     ("graph",),
@@ -158,7 +159,9 @@ def test_help_loads_nothing_but_click():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     code, *loaded = done.stderr.splitlines()[0].split()
     assert code == "0"
-    assert [name for name in loaded if name not in {"coordlint", "coordlint.report"} and "coordlint.cli" not in name] == []
+    assert [
+        name for name in loaded if name not in {"coordlint", "coordlint.report"} and "coordlint.cli" not in name
+    ] == []
     assert done.stderr.splitlines()[1] == ""
 
 

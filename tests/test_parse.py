@@ -21,6 +21,7 @@ from coordlint.parse import grammar, parse
 from coordlint.source import LONGEST_LINE, Source, Span, decode_source
 from coordlint.syntax import Clause, Document, Name, Value
 from coordlint.tables import grammar_text
+from coordlint.tree import maker
 
 ROOT = Path(__file__).parent.parent
 DESIGNS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "fixtures").rglob("*.coord"))}
@@ -78,9 +79,34 @@ def tokens_by_lark(text: str) -> list[tuple[str, str]] | None:
 def tokens(text: str) -> list[tuple[str, str]] | None:
     source = Source("shop.coord", text)
     found, _ = parser.cut(source)
-    reader = parser._Parser(source, found)
+    reader = parser.Parser(source, found)
     reader.run()
     return None if reader.problems else [(token.type, token.text) for token in found]
+
+
+class Larks:
+    """Lark's callbacks: the nodes that our own parser makes, under Lark's hands."""
+
+    def __init__(self, source: Source) -> None:
+        self.make = maker(source)
+
+    def __getattr__(self, rule: str):
+        if rule[0] == "_" or rule.isupper():
+            raise AttributeError(rule)
+        return lambda children: self.make(str(rule), children)
+
+
+@pytest.mark.parametrize("text", VALID, ids=lambda text: text.split("\n")[0][:40])
+def test_a_design_has_the_tree_that_lark_builds(text: str):
+    source = Source("shop.coord", text)
+    found, _ = parser.cut(source)
+    parser.Parser(source, found).run()  # decides what each word is
+    by_lark = Lark(
+        grammar_text(), parser="lalr", maybe_placeholders=False, keep_all_tokens=True, transformer=Larks(source)
+    ).parse_interactive("")
+    for token in found:
+        by_lark.feed_token(token)
+    assert parse(source).declarations == by_lark.feed_eof()
 
 
 @pytest.mark.parametrize("text", VALID, ids=lambda text: text.split("\n")[0][:40])

@@ -52,7 +52,8 @@ class AndOr:
             ground = set(self._order(self.given, (), without))
         else:
             ground = set(self.ground)
-        return ground.union(self._order(roots, ground, without))
+        ground.update(self._order(roots, ground, without))
+        return ground
 
     def _order(self, roots: Iterable[int], ground: Collection[int], without: Collection[int]) -> list[int]:
         """The nodes that hold beyond the ground, each after the inputs that made it hold."""

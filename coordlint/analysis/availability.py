@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from coordlint.analysis.causality import Component
 from coordlint.analysis.criticality import durable
-from coordlint.analysis.delivery import loses
 from coordlint.analysis.decisions import ALWAYS, NEVER, Decisions, TooLargeError
+from coordlint.analysis.delivery import loses
 from coordlint.analysis.flows import FlowView
 from coordlint.system import Action, Channel, Fact, Process, Service, Store, Workflow
 
@@ -94,8 +94,8 @@ def availability_bound(
     structure = _Structure(view, cone, others, states)
     rest = structure.probability(chances)
     gains = {component: always * rest * (1 / chances[component] - 1) for component in needed if chances[component]}
-    for component in structure.variables:
-        gains[component] = always * (structure.probability({**chances, component: 1.0}) - rest)
+    for component, importance in zip(structure.variables, structure.importances(chances), strict=True):
+        gains[component] = always * (1 - chances[component]) * importance
     found = [
         Contributor(component, facts[component], chances[component], gain)
         for component, gain in gains.items()
@@ -152,6 +152,9 @@ class _Structure:
     def probability(self, chances: dict[Component, float]) -> float:
         return self._decisions.probability(self._condition, [chances[one] for one in self.variables])
 
+    def importances(self, chances: dict[Component, float]) -> list[float]:
+        return self._decisions.importances(self._condition, [chances[one] for one in self.variables])
+
     def _goal(self, view: FlowView, cone: dict[int, int], components: Sequence[Component]) -> int:
         """The least fixpoint, symbolically: every node's condition grows until nothing changes."""
         graph, decisions = view.causality.graph, self._decisions
@@ -192,7 +195,7 @@ def _cone(view: FlowView) -> dict[int, int]:
         if node in view.roots or node in graph.given:
             continue
         for source in graph.inputs[node]:
-            if source not in cone and source in view.holds:
+            if source not in cone and view.can_hold(source):
                 cone[source] = len(cone)
                 queue.append(source)
     return cone

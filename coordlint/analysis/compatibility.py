@@ -141,6 +141,8 @@ def _absence(path: str, reader: Field, writer: Field | None) -> Obstacle | None:
 
 
 def _mismatch(path: str, reader: Field, writer: Field, types: Mapping[str, Type], scope: str) -> Obstacle | None:
+    if not reader.array and _canonical(reader.type) in _ANYTHING:
+        return None
     if reader.array != writer.array:
         return _type_obstacle(path, reader, writer)
     if reader.type == writer.type == "enum" and reader.symbols and writer.symbols:

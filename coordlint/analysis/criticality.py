@@ -353,8 +353,8 @@ def _fallback(call: Action, view: FlowView) -> Action | None:
 
 def _shared(call: Action, entry: Action, view: FlowView) -> list[Component]:
     causality = view.causality
-    exits = [node for node in _exits(entry, view) if node in view.holds]
-    if not exits or causality.done(call) not in view.holds:
+    exits = [node for node in _exits(entry, view) if view.can_hold(node)]
+    if not exits or not view.can_hold(causality.done(call)):
         return []
     anyway = set(view.critical_to(causality.entered(call)))
     both = set(view.critical_to(causality.done(call)))

@@ -259,10 +259,11 @@ class Cycles:
         self, part: list[Process], kinds: Callable[[Action], bool], passing: Callable[[Action], bool]
     ) -> Loop | None:
         links = self.causes.links(part, kinds)
+        rates = {key: emission(self.system, key[0], link.actions) for key, link in links.items()}
+        links = {key: link for key, link in links.items() if rates[key].mean > 0}
         witness = self._witness(links, passing)
         if witness is None:
             return None
-        rates = {key: emission(self.system, key[0], link.actions) for key, link in links.items()}
         sure = {
             key: link
             for key, link in links.items()
@@ -273,7 +274,7 @@ class Cycles:
             return Loop(tuple(part), endless, "endless", loop_gain(_weights(sure, rates), endless[0].source))
         gain = loop_gain(_weights(links, rates), witness[0].source)
         guards = tuple(self._guards_of(witness, links, rates))
-        exact = all(rate.exact for rate in rates.values()) and not any(_guards(process) for process in part)
+        exact = all(rates[key].exact for key in links) and not any(_guards(process) for process in part)
         if gain < 1:
             return Loop(tuple(part), witness, "fading", gain, guards)
         if exact and not any(_hesitates(link.actions) for link in links.values()):
@@ -718,7 +719,7 @@ def _way_back(
 def feedback_edges(weights: Mapping[tuple[str, str], int], exact_up_to: int = 12) -> tuple[list[tuple[str, str]], bool]:
     """A smallest set of edges without which the graph has no cycle, and whether no smaller one exists.
 
-    Fewest edges first, then the smallest sum of weights, then by name. Exact by dynamic programming over subsets of the nodes
+    Fewest edges first, then the smallest sum of weights. Exact by dynamic programming over subsets of the nodes
     (the best order of the nodes, Held and Karp, 1962; time and space 2^n) for up to ``exact_up_to`` nodes of a strongly
     connected graph; above that the greedy order of Eades, Lin and Smyth (1993).
     """

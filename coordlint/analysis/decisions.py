@@ -59,20 +59,42 @@ class Decisions:
             condition: the condition.
             chances: the probability of each variable (a ratio); the variables are independent.
         """
-        needed = {condition}
+        return self._probabilities(self._below(condition), chances)[condition]
+
+    def importances(self, condition: int, chances: Sequence[float]) -> list[float]:
+        """How much the probability differs between each variable surely holding and surely failing.
+
+        Source: Z. W. Birnbaum, On the importance of different components in a multicomponent system, 1969.
+        """
+        nodes = self._below(condition)
+        values = self._probabilities(nodes, chances)
+        result = [0.0] * len(chances)
+        arrival = {condition: 1.0}
+        for node in reversed(nodes):
+            variable, low, high = self._nodes[node]
+            here, chance = arrival.get(node, 0.0), chances[variable]
+            result[variable] += here * (values[high] - values[low])
+            arrival[low] = arrival.get(low, 0.0) + here * (1.0 - chance)
+            arrival[high] = arrival.get(high, 0.0) + here * chance
+        return result
+
+    def _probabilities(self, nodes: Sequence[int], chances: Sequence[float]) -> dict[int, float]:
+        result = {NEVER: 0.0, ALWAYS: 1.0}
+        for node in nodes:
+            variable, low, high = self._nodes[node]
+            result[node] = (1.0 - chances[variable]) * result[low] + chances[variable] * result[high]
+        return result
+
+    def _below(self, condition: int) -> list[int]:
+        """The nodes of a condition, each after its parts (it was made after them), without the two constants."""
+        found = {condition}
         stack = [condition]
         while stack:
-            node = stack.pop()
-            for part in self._nodes[node][1:]:
-                if part not in needed:
-                    needed.add(part)
+            for part in self._nodes[stack.pop()][1:]:
+                if part not in found:
+                    found.add(part)
                     stack.append(part)
-        result = {NEVER: 0.0, ALWAYS: 1.0}
-        for node in sorted(needed - {NEVER, ALWAYS}):  # a node is made after its parts
-            variable, low, high = self._nodes[node]
-            chance = chances[variable]
-            result[node] = (1.0 - chance) * result[low] + chance * result[high]
-        return result[condition]
+        return sorted(found - {NEVER, ALWAYS})
 
     def _node(self, variable: int, low: int, high: int) -> int:
         if low == high:

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.analysis.calls import Calls
 from coordlint.resolve import in_range
 from coordlint.source import Span
-from coordlint.system import Action, Channel, DeadLetter, Fact, Message, MessageUse, Process, Store, System, Workflow
+from coordlint.system import (
+    Action,
+    Channel,
+    DeadLetter,
+    Fact,
+    Message,
+    MessageUse,
+    Process,
+    Service,
+    Store,
+    System,
+    Workflow,
+)
 
 if TYPE_CHECKING:
     from coordlint.analysis.flows import FlowView
@@ -48,12 +60,13 @@ class Repeat(NamedTuple):
 
     ``kind``: ``delivery`` (the channel's guarantee), ``redrive`` (dead letters are put back), ``attempts`` (the sender or the
     handler tries again), ``relay`` (an outbox publishes at least once), or ``unsaid`` (asynchronous, and nothing is said).
-    ``text`` is a clause about it.
+    ``text`` is a clause about it, ``sender`` the call or send that is tried again.
     """
 
     kind: Literal["delivery", "redrive", "attempts", "relay", "unsaid"]
     text: str
     span: Span
+    sender: Action | None = None
 
 
 class Horizon(NamedTuple):
@@ -75,6 +88,18 @@ class DualWrite(NamedTuple):
         return self.first.kind in _PUBLICATIONS
 
 
+class _Origin(NamedTuple):
+    """Where a message comes from: the services, and what may repeat it there. Long lists are cut at :data:`ENOUGH`."""
+
+    services: tuple[Service, ...]
+    relays: tuple[Repeat, ...]
+    tries: tuple[Repeat, ...]
+    outside: dict[Service, tuple[str, Span]]
+
+
+ENOUGH = 20
+"""How many senders of one message are told apart: a finding shows fewer, and every consumer looks at all of them."""
+
 _PUBLICATIONS = frozenset({"emit", "send"})
 _EFFECTS = frozenset({"write", "act"})
 
@@ -89,6 +114,7 @@ class Delivery:
         self.arrivals: list[Arrival] = []
         self.by_process: dict[Process, list[Arrival]] = {}
         self.by_channel: dict[Channel, list[Arrival]] = {}
+        self._origins: dict[Message, _Origin] = {}
         for process in self.system.processes:
             if process.contract:
                 continue
@@ -109,6 +135,18 @@ class Delivery:
         self.by_process.setdefault(process, []).append(arrival)
         if hops:
             self.by_channel.setdefault(hops[-1], []).append(arrival)
+
+    def over(self, channel: Channel) -> list[Arrival]:
+        """The messages that travel over a channel anywhere on their way."""
+        return self._by_hop.get(channel, [])
+
+    @cached_property
+    def _by_hop(self) -> dict[Channel, list[Arrival]]:
+        result: dict[Channel, list[Arrival]] = {}
+        for arrival in self.arrivals:
+            for hop in arrival.hops:
+                result.setdefault(hop, []).append(arrival)
+        return result
 
     # -------------------------------------------------------------------------------------------- effects
 
@@ -188,11 +226,12 @@ class Delivery:
 
     # -------------------------------------------------------------------------------------------- repetition
 
-    def repeats(self, process: Process, *, unsaid: bool = False) -> list[Repeat]:
+    def repeats(self, process: Process, *, without: Collection[Action] = (), unsaid: bool = False) -> list[Repeat]:
         """Why a message that starts the process may arrive again, in the order channel, outbox, sender, handler.
 
         Args:
             process: a handler or workflow.
+            without: senders to leave out.
             unsaid: also the asynchronous messages for which nothing is said (profile production).
         """
         found: dict[tuple[str, Span], Repeat] = {}
@@ -203,16 +242,12 @@ class Delivery:
         for arrival in self.by_process.get(process, ()):
             if not arrival.starts:
                 continue
-            for repeat in (*self._in_transit(arrival), *self._by_senders(arrival)):
-                add(repeat)
+            for repeat in (*self._in_transit(arrival), *self._origin(arrival.use.message).tries):
+                if repeat.sender is None or repeat.sender not in without:
+                    add(repeat)
             if unsaid and not found and self.is_asynchronous(arrival) and not _at_most_once(arrival):
-                add(
-                    Repeat(
-                        "unsaid",
-                        f"nothing is said about the delivery of `{arrival.use.message.name}`",
-                        arrival.use.span,
-                    )
-                )
+                text = f"nothing is said about the delivery of `{arrival.use.message.name}`"
+                add(Repeat("unsaid", text, arrival.use.span))
         attempts = process.fact("attempts")
         if attempts.declared and attempts.value > 1 and attempts.span is not None:
             add(Repeat("attempts", f"the handler tries again: `{attempts.text}`", attempts.span))
@@ -231,23 +266,41 @@ class Delivery:
                     yield Repeat("delivery", text, delivery.span)
             if redrive.declared and redrive.span is not None:
                 yield Repeat("redrive", f"dead letters of `{hop.name}` are put back", redrive.span)
-        for action in self.index.producers(arrival.use.message):
-            outbox = action.process.fact("outbox")
-            if action.kind in _PUBLICATIONS and outbox.declared and outbox.span is not None:
-                name = action.process.service.name
-                yield Repeat("relay", f"the outbox of `{name}` publishes at least once", outbox.span)
+        yield from self._origin(arrival.use.message).relays
 
     def _leaves_the_broker(self, process: Process) -> bool:
         return any(True for _ in self.system.actions_of(process, "write", "act", "call"))
 
-    def _by_senders(self, arrival: Arrival) -> Iterator[Repeat]:
-        for action in self.index.senders.get(arrival.use.message, ()):
-            for retry in self.calls.retries(action):
-                if retry.attempts > 1 and retry.fact.span is not None:
-                    text = (
-                        f"`{action.process.name}` of `{action.process.service.name}` tries again: `{retry.fact.text}`"
-                    )
-                    yield Repeat("attempts", text, retry.fact.span)
+    def publishers(self, message: Message) -> tuple[Service, ...]:
+        """The services that publish or send the message, in model order."""
+        return self._origin(message).services
+
+    def _origin(self, message: Message) -> _Origin:
+        if message not in self._origins:
+            producers = self.index.producers(message)
+            relays: dict[Span, Repeat] = {}
+            tries: list[Repeat] = []
+            outside: dict[Service, tuple[str, Span]] = {}
+            for action in producers:
+                service = action.process.service
+                outbox = action.process.fact("outbox")
+                if action.kind in _PUBLICATIONS and outbox.declared and outbox.span is not None:
+                    text = f"the outbox of `{service.name}` publishes at least once"
+                    relays.setdefault(outbox.span, Repeat("relay", text, outbox.span))
+                for retry in self.calls.retries(action) if action.kind != "emit" else ():
+                    if retry.attempts > 1 and retry.fact.span is not None:
+                        text = f"`{action.process.name}` of `{service.name}` tries again: `{retry.fact.text}`"
+                        tries.append(Repeat("attempts", text, retry.fact.span, action))
+                if service.external:
+                    text = f"`{service.name}` {_VERBS[action.kind]} `{message.name}`"
+                    outside.setdefault(service, (text, action.span))
+            self._origins[message] = _Origin(
+                tuple(dict.fromkeys(action.process.service for action in producers)),
+                tuple(relays.values())[:ENOUGH],
+                tuple(tries[:ENOUGH]),
+                dict(list(outside.items())[:ENOUGH]),
+            )
+        return self._origins[message]
 
     def is_asynchronous(self, arrival: Arrival) -> bool:
         """Whether the message comes as one: an event, over a channel, or sent without waiting for an answer."""
@@ -269,31 +322,27 @@ class Delivery:
 
     def entries(self, process: Process) -> list[tuple[str, Span]]:
         """Who outside the design starts the process and may do so again: the words and the place, in model order."""
-        found: dict[str, Span] = {}
+        found: dict[object, tuple[str, Span]] = {}
         for arrival in self.by_process.get(process, ()):
             if not arrival.starts:
                 continue
             message = arrival.use.message
-            for action in self.index.producers(message):
-                service = action.process.service
-                if service.external:
-                    found.setdefault(f"`{service.name}` {_VERBS[action.kind]} `{message.name}`", action.span)
-            for flow, span in self._flow_sources.get(message, ()):
-                found.setdefault(flow, span)
+            for service, entry in (*self._origin(message).outside.items(), *self._flow_sources.get(message, ())):
+                found.setdefault((message, service), entry)
             if message.visibility == "external" and not found:
-                found.setdefault(f"`{message.name}` comes from outside", message.place)
-        return list(found.items())
+                found[message] = (f"`{message.name}` comes from outside", message.place)
+        return list(found.values())
 
     @cached_property
-    def _flow_sources(self) -> dict[Message, list[tuple[str, Span]]]:
-        sources: dict[Message, list[tuple[str, Span]]] = {}
+    def _flow_sources(self) -> dict[Message, list[tuple[Service, tuple[str, Span]]]]:
+        sources: dict[Message, list[tuple[Service, tuple[str, Span]]]] = {}
         for flow in self.system.flows.values():
             if flow.source is None or not flow.source.external:
                 continue
             for start in flow.starts:
                 if not isinstance(start, Workflow):
                     text = f"`{flow.source.name}` starts flow `{flow.name}` with `{start.message.name}`"
-                    sources.setdefault(start.message, []).append((text, start.span))
+                    sources.setdefault(start.message, []).append((flow.source, (text, start.span)))
         return sources
 
     # -------------------------------------------------------------------------------------------- vocabulary
@@ -378,10 +427,31 @@ class Delivery:
                 result.setdefault(message.channel, []).append(message)
         return result
 
+    def endangered(self, views: Iterable[FlowView]) -> dict[Channel, list[FlowView]]:
+        """The channels that may lose messages, each with the flows that cannot reach their goal then, by name."""
+        system = self.system
+        messages = list(system.messages.values())
+        found: dict[Channel, list[FlowView]] = {}
+        for view in views:
+            touched: dict[Channel, None] = {}
+            for node in sorted(view.nodes):
+                if node >= len(system.actions):
+                    channels: Iterable[Channel | None] = (messages[node - len(system.actions)].channel,)
+                else:
+                    action = system.actions[node]
+                    arrivals = self.by_process.get(action.process, ()) if action.kind == "start" else ()
+                    channels = (arrival.channel for arrival in arrivals)
+                touched.update((channel, None) for channel in channels if channel is not None and loses(channel))
+            for channel in touched:
+                if self.bears(view, channel):
+                    found.setdefault(channel, []).append(view)
+        return dict(sorted(found.items(), key=lambda one: one[0].name))
+
     def bears(self, view: FlowView, channel: Channel) -> bool:
         """Whether the goal of a flow cannot be reached if the messages on the channel are lost.
 
-        Timers count as a way out, as a job that looks for what was lost; publishing a goal event counts as reaching it.
+        A timer that reads what the flow writes counts as a way out, as the job that looks for what was lost; publishing a goal
+        event counts as reaching it.
         """
         causality, goal = view.causality, view.flow.success
         if goal is None or view.level is None:
@@ -392,14 +462,27 @@ class Delivery:
                 banned.add(causality.done(arrival.process.start))
         if not banned & view.holds:
             return False
-        holds = causality.graph.reached(view.roots | causality.spontaneous, banned)
-        reached = [
-            causality.done(target.process.actions[-1]) in holds
-            if isinstance(target, Workflow)
-            else target.message.phantom or causality.produced(target.message) in holds
-            for target in goal.targets
-        ]
-        return not (all(reached) if goal.mode == "all" else any(reached))
+        roots = view.roots | {causality.entered(start) for start in self._pollers(view)}
+        holds = causality.graph.reached(roots, banned)
+
+        def is_met(target: MessageUse | Workflow) -> bool:
+            if isinstance(target, Workflow):
+                return causality.done(target.process.actions[-1]) in holds
+            if target.message.phantom or causality.produced(target.message) in roots:
+                return True
+            producers = self.index.producers(target.message)
+            return any((causality.entered if one.kind == "call" else causality.done)(one) in holds for one in producers)
+
+        met = [is_met(target) for target in goal.targets]
+        return not (all(met) if goal.mode == "all" else any(met))
+
+    def _pollers(self, view: FlowView) -> Iterator[int]:
+        """The starts of the timers that an instance of the flow reaches through what it writes."""
+        for node in view.nodes:
+            if node < len(self.system.actions):
+                action = self.system.actions[node]
+                if action.kind == "start" and any(trigger.kind == "timer" for trigger in action.process.triggers):
+                    yield node
 
     # -------------------------------------------------------------------------------------------- time
 

@@ -42,7 +42,8 @@ class Exclusion:
             first, second: plain nodes: action ids, and behind them the messages.
             roots: the plain nodes that runs start at.
         """
-        return any(self._from(root, first, second) for root in sorted(set(roots)))
+        leading = self._leading(None, (first, second))
+        return any(self._from(root, first, second) for root in sorted(leading.intersection(roots)))
 
     def _from(self, root: int, first: int, second: int) -> bool:
         leading = self._leading(root, (first, second))
@@ -58,8 +59,8 @@ class Exclusion:
             or _both(ways, root, first, second)
         )
 
-    def _leading(self, root: int, nodes: Iterable[int]) -> set[int]:
-        """The nodes from which those can be reached before the run comes back to its root."""
+    def _leading(self, root: int | None, nodes: Iterable[int]) -> set[int]:
+        """The nodes from which those can be reached, before the run comes back to its root if one is given."""
         seen = set(nodes)
         stack = list(seen)
         while stack:

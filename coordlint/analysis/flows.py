@@ -63,6 +63,10 @@ class FlowView:
         """The AND/OR nodes that hold in this flow when every component is up."""
         return self.causality.graph.reached(self.roots)
 
+    def can_hold(self, node: int) -> bool:
+        """Whether the AND/OR node holds in this flow when every component is up: one question to :attr:`holds`."""
+        return node in self._needs or node in self.causality.graph.ground
+
     @cached_property
     def nodes(self) -> set[int]:
         """The plain causal nodes that an instance of the flow can touch."""
@@ -71,8 +75,7 @@ class FlowView:
     @cached_property
     def processes(self) -> list[Process]:
         """The processes that take part, in model order."""
-        system = self.causality.system
-        return [process for process in system.processes if process.start in self.nodes]
+        return [action.process for action in self.actions(("start",))]
 
     @cached_property
     def services(self) -> list[Service]:
@@ -119,7 +122,7 @@ class FlowView:
         for process in self.processes:
             # A service counts as reached when it can do its part: what it needs on the way is needed to reach it.
             done = (self.causality.done(process.actions[-1]), self.causality.done(process.start))
-            node = next((node for node in done if node in self.holds), None)
+            node = next((node for node in done if self.can_hold(node)), None)
             if node is not None:
                 masks[process.service] = masks.get(process.service, -1) & self._needs.mask(node)
         return masks
@@ -136,4 +139,10 @@ class FlowView:
     def actions(self, kinds: Iterable[str]) -> list[Action]:
         """The actions of those kinds that an instance can reach, in model order."""
         wanted = frozenset(kinds)
-        return [action for action in self.causality.system.actions if action.id in self.nodes and action.kind in wanted]
+        return [action for action in self._actions if action.kind in wanted]
+
+    @cached_property
+    def _actions(self) -> list[Action]:
+        # A flow looks at its own part of the design, so that a thousand flows do not look at all of it a thousand times.
+        actions = self.causality.system.actions
+        return [actions[node] for node in sorted(self.nodes) if node < len(actions)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
-from coordlint.system import Action, Message, MessageUse, Order, Process, Service, Trigger
+from coordlint.system import Action, FactName, Message, MessageUse, Order, Process, Service, Trigger
 
 MOST_PUBLISHERS = 8
 """How many publishers of a handler's messages are compared in pairs."""
@@ -239,7 +239,7 @@ class Forks:
 
     def _judge(self, process: Process, uses: Iterable[MessageUse], requests: list[Action]) -> Iterator[Ambiguous]:
         for use in uses:
-            if use.message.phantom or len(self.index.producers(use.message)) < 2:
+            if use.message.phantom:
                 continue
             own = {action.id for action in requests if self._leads_to(action, use.message, process)}
             if own:
@@ -320,7 +320,7 @@ class Forks:
         return self.system.actions[node].kind == "await" and self.system.actions[node].process is process
 
 
-_HARMLESS = ("idempotent", "projection", "notifies")
+_HARMLESS: tuple[FactName, ...] = ("idempotent", "projection", "notifies")
 
 
 def _tells_apart(process: Process, by: Sequence[str]) -> bool:

@@ -83,7 +83,12 @@ class Liveness:
     @cached_property
     def of_event(self) -> dict[Message, Consequences]:
         """What stands still because an event is never published, for each of :attr:`Orphans.unpublished`."""
-        direct = {(one.event, place.process) for one in self.orphans.unpublished for place in one.places}
+        direct = {
+            (one.event, place.process)
+            for one in self.orphans.unpublished
+            for place in one.places
+            if place.action is None
+        }
         processes: dict[Message, list[Process]] = {one.event: [] for one in self.orphans.unpublished}
         for process in self.system.processes:
             node = self.causality.done(process.start)
@@ -112,7 +117,7 @@ class Liveness:
         return tuple(
             Cause(group, tuple(follows[i]), tuple(flows[i]))
             for i, group in enumerate(self._groups)
-            if group[0].action is None or group[0].action.kind == "await" or follows[i] or flows[i]
+            if _is_worth_saying(group[0], follows[i], flows[i])
         )
 
     @cached_property
@@ -169,10 +174,13 @@ class Liveness:
     def _flows_by_event(self) -> list[tuple[FlowView, Message]]:
         found = []
         for view in self._troubled:
-            if view.goal in self._reached_with_publications(view):
-                path = self.causality.path(sorted(self._event_at), self._goal_nodes(view))
-                if path:
-                    found.append((view, self._event_at[path[0]]))
+            if view.goal not in self._reached_with_publications(view):
+                continue
+            goals = self._goal_nodes(view)
+            numbers = {self._event_origin[goal] for goal in goals if goal in self._event_origin}
+            if not numbers:
+                numbers = set(self.causality.path(sorted(self._event_at), goals)[:1])
+            found += [(view, self._event_at[number]) for number in sorted(numbers)]
         return found
 
     def _reached_with_publications(self, view: FlowView) -> set[int]:
@@ -279,9 +287,8 @@ class Liveness:
         for view in self._troubled:
             if view in explained or view.level is not None or view.goal not in reached:
                 continue
-            numbers = [self._cause_origin[node] for node in self._goal_nodes(view) if node in self._cause_origin]
-            if numbers:
-                found.append((view, min(numbers)))
+            numbers = {self._cause_origin[node] for node in self._goal_nodes(view) if node in self._cause_origin}
+            found += [(view, number) for number in sorted(numbers)]
         return found
 
     # -------------------------------------------------------------------------------------------- flows
@@ -335,6 +342,13 @@ class Liveness:
     def _happens(self, node: int, holds: set[int]) -> bool:
         message = self.causality.message_at(node)
         return (self.causality.done(node) if message is None else self.causality.sent(message)) in holds
+
+
+def _is_worth_saying(first: Standstill, follows: Sequence[Process], flows: Sequence[FlowView]) -> bool:
+    """A call that cannot end well matters if something waits behind it; for statements out of reach, see SAG307."""
+    if first.action is None or first.action.kind == "await":
+        return True
+    return first.action.kind == "call" and bool(follows or flows)
 
 
 _FRAME = frozenset({"start", "failed"})

@@ -406,7 +406,9 @@ class Load:
             share = self.share(action)
             if share <= 0:
                 continue
-            reason = Reason(f"{share * 100:.4g}% of the runs of {shown(node)} get here", action.span) if share < 1 else None
+            reason = (
+                Reason(f"{share * 100:.4g}% of the runs of {shown(node)} get here", action.span) if share < 1 else None
+            )
             if action.kind != "write":
                 yield action.message, share, reason
                 continue

@@ -34,7 +34,8 @@ def contradictions(causality: Causality, view: FlowView) -> list[Contradiction]:
     flow = view.flow
     if flow.success is None or flow.failure is None:
         return []
-    before = _reversed(causality, view.nodes)
+    within = {node for node in view.nodes if _happens(causality, view, node)}
+    before = _reversed(causality, within)
     found: dict[int, Contradiction] = {}
     for success in _ends(causality, flow.success):
         well = _cones(before, success.values())
@@ -42,6 +43,7 @@ def contradictions(causality: Causality, view: FlowView) -> list[Contradiction]:
             if set(success.values()) & set(failure.values()):
                 continue
             both = well & _cones(before, failure.values())
+            both &= within
             points = [node for node in sorted(both) if not any(after in both for after in certain(causality, node))]
             for node in points or sorted(both)[:1]:
                 if node not in found:
@@ -50,8 +52,8 @@ def contradictions(causality: Causality, view: FlowView) -> list[Contradiction]:
                         view,
                         good,
                         bad,
-                        tuple(_path(causality, node, good_node)),
-                        tuple(_path(causality, node, bad_node)),
+                        tuple(_path(causality, node, good_node, within)),
+                        tuple(_path(causality, node, bad_node, within)),
                     )
     return [found[node] for node in sorted(found)]
 
@@ -76,9 +78,7 @@ def certain(causality: Causality, node: int) -> Iterator[int]:
         for entity in action.entities:
             yield from (process.start for process in index.reacting(entity) if _acts_always(process))
     targets = dict.fromkeys(_onward(action))
-    if action.kind == "choice" and action.mode == "repeat":
-        targets = dict.fromkeys(edge.target for edge in action.edges if edge.kind == "exit")
-    elif action.kind == "loop" and action.mode != "repeat":
+    if (action.kind == "choice" and action.mode == "repeat") or (action.kind == "loop" and action.mode != "repeat"):
         targets = dict.fromkeys(edge.target for edge in action.edges if edge.kind == "exit")
     elif action.kind == "choice" and len(targets) > 1:
         return
@@ -116,7 +116,7 @@ def silent_ends(causality: Causality, view: FlowView) -> list[SilentEnd]:
         choice = actions[node]
         if choice.process.service.external or choice.region == "compensation":
             continue
-        targets = [target for target in dict.fromkeys(edge.target for edge in choice.edges if edge.chance != 0)]
+        targets = list(dict.fromkeys(edge.target for edge in choice.edges if edge.chance != 0))
         if len(targets) < 2:
             continue
         for target in targets:
@@ -234,7 +234,13 @@ def _backwards(predecessors: list[list[int]], nodes: set[int], within: set[int])
     return seen
 
 
-def _path(causality: Causality, source: int, target: int) -> list[int]:
+def _happens(causality: Causality, view: FlowView, node: int) -> bool:
+    """Whether the flow itself can come to the node."""
+    message = causality.message_at(node)
+    return (causality.entered(node) if message is None else causality.sent(message)) in view.holds
+
+
+def _path(causality: Causality, source: int, target: int, within: set[int]) -> list[int]:
     """A shortest path of certain steps."""
     came = {source: source}
     queue = deque((source,))
@@ -246,7 +252,7 @@ def _path(causality: Causality, source: int, target: int) -> list[int]:
                 path.append(came[path[-1]])
             return path[::-1]
         for following in certain(causality, node):
-            if following not in came:
+            if following in within and following not in came:
                 came[following] = node
                 queue.append(following)
     return []

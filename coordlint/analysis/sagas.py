@@ -8,55 +8,23 @@ ones; a step needs a compensation iff it changes state and something later can s
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
-from coordlint.analysis.soundness import Enclosing, structure
+from coordlint.analysis.effects import Conduct, Effects, Key, same_entity
 from coordlint.graph import Index
 from coordlint.source import Span
-from coordlint.system import Action, EntityUse, Fact, FactName, Message, Process, Service, Step, Store, System
-
-Key: TypeAlias = tuple[Store, str | None]
-"""An entity of a store; None for the store as a whole."""
+from coordlint.system import Action, Fact, FactName, Message, Process, Service, Step
 
 _SAGA_WORDS: tuple[FactName, ...] = ("compensate", "pivot", "retriable", "irreversible")
 
+UNDO_LIMIT = 200
+"""How many processes are searched for the one that undoes something."""
+
 StepKind: TypeAlias = Literal["read", "compensatable", "pivot", "retriable"]
-
-
-class Effects(NamedTuple):
-    """What something does to state.
-
-    Attributes:
-        writes: the entities written, each with the action that writes it first.
-        acts: effects outside the data, as actions.
-        reads: the entities read.
-        known: nothing that takes part was left without a body.
-        passive: something takes part that says it only reads, informs people or builds a view.
-    """
-
-    writes: dict[Key, Action]
-    acts: tuple[Action, ...]
-    reads: dict[Key, Action]
-    known: bool
-    passive: bool
-
-    @property
-    def changes(self) -> bool:
-        """Whether a change of state is declared."""
-        return bool(self.writes or self.acts)
-
-    @property
-    def services(self) -> set[Service]:
-        """The services that change something."""
-        return {action.process.service for action in (*self.writes.values(), *self.acts)}
-
-    @property
-    def shown(self) -> Action | None:
-        """The first effect, for a label."""
-        return next(iter((*self.acts, *self.writes.values())), None)
 
 
 class Undo(NamedTuple):
@@ -103,6 +71,20 @@ class Gap(NamedTuple):
     failure: Failure
 
 
+class Expiry(NamedTuple):
+    """A limit behind which a step is given up though it may have happened.
+
+    Attributes:
+        step: the step.
+        limit: the call with a ``timeout``, or the timer of a ``within``.
+        behind: what runs then.
+    """
+
+    step: SagaStep
+    limit: Action
+    behind: tuple[Action, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SagaStep:
     """A step of an orchestration.
@@ -147,7 +129,7 @@ class Saga(NamedTuple):
     @property
     def recovers_forward(self) -> bool:
         """``recovery forward`` is declared."""
-        return self.process.fact("recovery").value == "forward"
+        return bool(self.process.fact("recovery").value == "forward")
 
     @property
     def compensates(self) -> bool:
@@ -155,19 +137,14 @@ class Saga(NamedTuple):
         return any(step.compensation.declared for step in self.steps)
 
 
-class Sagas:
+class Sagas(Conduct):
     """The orchestrations of a system and the questions of the saga rules. What is asked for is computed once."""
 
     def __init__(self, index: Index) -> None:
-        self.index = index
-        self.system: System = index.system
-        self._effects: dict[Process, Effects] = {}
-        self._reached: dict[Process, set[int]] = {}
-        self._doomed: dict[Process, set[int]] = {}
-        self._predecessors: dict[Process, dict[int, list[int]]] = {}
-        self._structure: dict[Process, dict[int, tuple[Enclosing, ...]]] = {}
+        super().__init__(index)
         self._reactions: dict[Message, Undo] = {}
         self._sagas: dict[Process, Saga] = {}
+        self._answers: dict[Process, dict[int, list[int]]] = {}
 
     # -------------------------------------------------------------------------------------------- which
 
@@ -215,7 +192,7 @@ class Sagas:
         actions = [self.system.actions[number] for number in step.actions]
         if any(action.region != "main" for action in actions):
             return None
-        effects = self._effects_of(actions)
+        effects = self.effects_of(actions)
         after = step.actions[0] in passed
         compensation = step.fact("compensate", self.system)
         kind: StepKind = "compensatable"
@@ -242,16 +219,9 @@ class Sagas:
 
     # -------------------------------------------------------------------------------------------- requests
 
-    def answering(self, request: Action) -> list[Process]:
-        """The declared processes that take a call or send, of the service it names if that is one of them."""
-        handlers = [process for process in self.index.handlers(request.message) if not process.contract]
-        if request.use.service is not None:
-            return [process for process in handlers if process.service is request.use.service] or handlers
-        return handlers
-
     def requests_of(self, wait: Action) -> list[Action]:
         """The ``sends`` whose answer an await waits for: those before it, back to the previous wait or call."""
-        before = self._before(wait.process)
+        before = self.before(wait.process)
         found = []
         seen, stack = {wait.id}, [wait.id]
         while stack:
@@ -271,7 +241,7 @@ class Sagas:
             {wait.id}
             | {
                 edge.target
-                for number in self._before(wait.process).get(wait.id, ())
+                for number in self.before(wait.process).get(wait.id, ())
                 if self.system.actions[number].mode == "await"
                 for edge in self.system.actions[number].edges
             }
@@ -279,160 +249,11 @@ class Sagas:
 
     def rivals(self, wait: Action) -> list[int]:
         """The other awaits of the same ``awaits { on … on … }``, in order."""
-        return [number for number in self.arms(wait) if self.system.actions[number].kind == "await" and number != wait.id]
-
-    def _before(self, process: Process) -> dict[int, list[int]]:
-        if process not in self._predecessors:
-            before: dict[int, list[int]] = {}
-            for number in process.actions:
-                for edge in self.system.actions[number].edges:
-                    before.setdefault(edge.target, []).append(number)
-            self._predecessors[process] = before
-        return self._predecessors[process]
-
-    # -------------------------------------------------------------------------------------------- effects
-
-    def effects(self, process: Process) -> Effects:
-        """What a process and those it calls, directly and indirectly, do when all goes well."""
-        if process not in self._effects:
-            writes: dict[Key, Action] = {}
-            reads: dict[Key, Action] = {}
-            acts: dict[Action, None] = {}
-            known, passive = True, False
-            for one in self._called(process):
-                informs = one.fact("projection").declared or one.fact("notifies").declared
-                passive = passive or informs
-                known = known and (informs or self._has_body(one))
-                for action in self.system.actions_of(one, "read", "write", "act"):
-                    if action.region not in {"main", "fallback"} or action.id not in self.reached(one):
-                        continue
-                    if action.kind == "act" and not informs:
-                        acts[action] = None
-                    elif action.kind == "read" or not informs:
-                        _note(reads if action.kind == "read" else writes, action)
-            self._effects[process] = Effects(writes, tuple(acts), reads, known, passive)
-        return self._effects[process]
-
-    def _called(self, process: Process) -> list[Process]:
-        found = {process: None}
-        stack = [process]
-        while stack:
-            for action in self.system.actions_of(stack.pop(), "call"):
-                if action.region in {"main", "fallback"}:
-                    for callee in self.answering(action):
-                        if callee not in found:
-                            found[callee] = None
-                            stack.append(callee)
-        return list(found)
-
-    def _has_body(self, process: Process) -> bool:
-        return any(
-            self.system.actions[number].kind not in {"start", "end", "failed"} for number in process.actions
-        ) and all(self._is_known(action) for action in self.system.actions_of(process, "call"))
-
-    def _is_known(self, request: Action) -> bool:
-        return request.message.kind == "query" or bool(self.answering(request))
-
-    def _effects_of(self, actions: Iterable[Action]) -> Effects:
-        writes: dict[Key, Action] = {}
-        reads: dict[Key, Action] = {}
-        acts: dict[Action, None] = {}
-        known, passive = True, False
-        for action in actions:
-            if action.kind == "act":
-                acts[action] = None
-            elif action.kind in {"read", "write"}:
-                _note(reads if action.kind == "read" else writes, action)
-            elif action.kind in {"call", "send"}:
-                known = known and self._is_known(action)
-                for handler in self.answering(action):
-                    effects = self.effects(handler)
-                    for key, source in effects.writes.items():
-                        writes.setdefault(key, source)
-                    for key, source in effects.reads.items():
-                        reads.setdefault(key, source)
-                    acts.update(dict.fromkeys(effects.acts))
-                    known = known and effects.known
-                    passive = passive or effects.passive
-        return Effects(writes, tuple(acts), reads, known, passive)
+        return [
+            number for number in self.arms(wait) if self.system.actions[number].kind == "await" and number != wait.id
+        ]
 
     # -------------------------------------------------------------------------------------------- failing
-
-    @cached_property
-    def failing(self) -> dict[Process, Action]:
-        """The processes that can fail for a declared business reason, with the ``fails`` it goes back to.
-
-        A ``0% fails`` never happens. A failure passes on to callers that neither handle it nor go on without the answer.
-        """
-        found: dict[Process, Action] = {}
-        pending = []
-        for process in self.system.processes:
-            own = next((a for a in self.system.actions_of(process, "fail") if a.id in self.reached(process)), None)
-            if own is not None:
-                found[process] = own
-                pending.append(process)
-        while pending:
-            process = pending.pop()
-            for trigger in process.triggers:
-                for use in trigger.uses:
-                    for call in self.index.senders.get(use.message, ()):
-                        caller = call.process
-                        if call.kind != "call" or caller in found or process not in self.answering(call):
-                            continue
-                        if call.id in self.reached(caller) and self.breaks(call, {"failure"}):
-                            found[caller] = found[process]
-                            pending.append(caller)
-        return found
-
-    def can_succeed(self, process: Process) -> bool:
-        """Whether a run can end well."""
-        return process.actions[-1] in self.reached(process)
-
-    def reached(self, process: Process) -> set[int]:
-        """The actions that control can reach, over edges that are not declared to have no chance."""
-        if process not in self._reached:
-            seen = {process.start}
-            stack = [process.start]
-            while stack:
-                for edge in self.system.actions[stack.pop()].edges:
-                    if edge.target not in seen and edge.chance != 0:
-                        seen.add(edge.target)
-                        stack.append(edge.target)
-            self._reached[process] = seen
-        return self._reached[process]
-
-    def doomed(self, process: Process) -> set[int]:
-        """The actions from which the process cannot end well any more."""
-        if process not in self._doomed:
-            before = self._before(process)
-            well, stack = {process.actions[-1]}, [process.actions[-1]]
-            while stack:
-                for number in before.get(stack.pop(), ()):
-                    if number not in well:
-                        well.add(number)
-                        stack.append(number)
-            self._doomed[process] = set(process.actions) - well
-        return self._doomed[process]
-
-    def breaks(self, action: Action, kinds: set[str]) -> bool:
-        """Whether one of those ways out of an action can end the process in failure, and is not answered by a block."""
-        return any(self._leads_to_failed(edge.target) for edge in action.edges if edge.kind in kinds)
-
-    def _leads_to_failed(self, target: int) -> bool:
-        return any(self.system.actions[number].kind == "failed" for number in self.aside((target,)))
-
-    def aside(self, targets: Iterable[int]) -> list[int]:
-        """What runs from there on outside the main course, and the end in failure; in the order of discovery."""
-        found: dict[int, None] = {}
-        stack = list(targets)
-        while stack:
-            number = stack.pop()
-            action = self.system.actions[number]
-            if number in found or (action.region == "main" and action.kind != "failed"):
-                continue
-            found[number] = None
-            stack += [edge.target for edge in action.edges]
-        return list(found)
 
     def failures(self, process: Process) -> dict[int, Failure]:
         """The points at which a process can fail for good, by action: in the main course, in order."""
@@ -515,7 +336,7 @@ class Sagas:
         """Whether control goes on from there, or something happens before the process ends in failure."""
         if not targets:
             return False
-        return not self._leads_to_failed(targets[0]) or any(
+        return not self.leads_to_failed(targets[0]) or any(
             self.system.actions[number].kind not in {"fail", "failed", "choice"} for number in self.aside(targets)
         )
 
@@ -547,13 +368,35 @@ class Sagas:
     # -------------------------------------------------------------------------------------------- order
 
     def follow(self, step: Step) -> set[int]:
-        """The actions that can still happen when a step has succeeded: those behind it, up to the pivot, and those beside it."""
+        """The actions that can still happen when a step has succeeded: those behind it, up to the pivot, and those beside it.
+
+        A request that is sent has succeeded when the answer has come: the waits for it, and what its refusal leads to, are
+        left out.
+        """
         process = step.process
         pivots = [one for one in process.steps if one.fact("pivot", self.system).declared and one is not step]
-        return self._follow_without(step, [number for one in pivots for number in self._last(one)]) | self.beside(step)
+        barriers = [number for one in pivots for number in self._last(one)]
+        waits = [wait for number in step.actions for wait in self.answers_to(process).get(number, ())]
+        refused = {wait for wait in waits if wait in self.doomed(process) or self._is_refusal(wait, step)}
+        timers = {number for wait in waits for number in self.arms(self.system.actions[wait])} - set(waits)
+        return (self._after(self.exits(step), {*barriers, *refused, *timers}) - set(waits) - timers) | self.beside(step)
 
-    def _follow_without(self, step: Step, barriers: list[int]) -> set[int]:
-        return self._after(self.exits(step), barriers)
+    def answers_to(self, process: Process) -> dict[int, list[int]]:
+        """For each ``sends`` of a process, the awaits of its answer."""
+        if process not in self._answers:
+            found: dict[int, list[int]] = {}
+            for wait in self.system.actions_of(process, "await"):
+                for request in self.requests_of(wait):
+                    found.setdefault(request.id, []).append(wait.id)
+            self._answers[process] = found
+        return self._answers[process]
+
+    def _is_refusal(self, number: int, step: Step) -> bool:
+        """Whether an await takes nothing but failures of what the step requested."""
+        requests = (self.system.actions[one] for one in step.actions)
+        handlers = [h for request in requests if request.kind == "send" for h in self.answering(request)]
+        failures = {a.message for handler in handlers for a in self.system.actions_of(handler, "emit") if a.failure}
+        return all(use.message in failures for use in self.system.actions[number].uses)
 
     def _last(self, step: Step) -> list[int]:
         """The actions of a step from which control leaves it successfully; their failures count as reached."""
@@ -587,12 +430,6 @@ class Sagas:
             or start in self._after(self.exits(second), ())
             or other in self.beside(first)
         )
-
-    def structure(self, process: Process) -> dict[int, tuple[Enclosing, ...]]:
-        """The blocks around each action of a process."""
-        if process not in self._structure:
-            self._structure[process] = structure(self.system, process)
-        return self._structure[process]
 
     # -------------------------------------------------------------------------------------------- undoing
 
@@ -635,7 +472,7 @@ class Sagas:
                 continue
             if compensated.declared:
                 of.add(compensated.value.message)
-            if not self._has_body(process):
+            if not self.has_body(process):
                 unknown.add(process.service)
             for action in self.system.actions_of(process, "write", "act"):
                 if action.kind == "act":
@@ -645,16 +482,16 @@ class Sagas:
         return Undo(frozenset(of), frozenset(entities), frozenset(acting), frozenset(unknown))
 
     def _downstream(self, processes: Iterable[Process]) -> list[Process]:
-        """The processes and all they call, send to and cause by events."""
+        """The processes and those they call, send to and cause by events, the nearest first, as far as an undo may be away."""
         found = dict.fromkeys(processes)
-        stack = list(found)
-        while stack:
-            for action in self.system.actions_of(stack.pop(), "call", "send", "emit"):
+        queue = deque(found)
+        while queue and len(found) < UNDO_LIMIT:
+            for action in self.system.actions_of(queue.popleft(), "call", "send", "emit"):
                 reached = self.index.consumers(action.message) if action.kind == "emit" else self.answering(action)
                 for process in reached:
                     if process not in found:
                         found[process] = None
-                        stack.append(process)
+                        queue.append(process)
         return list(found)
 
     def is_undone(self, step: SagaStep, undo: Undo) -> bool:
@@ -663,7 +500,7 @@ class Sagas:
         acting = {action.process.service for action in step.effects.acts}
         return bool(
             undo.of & requested
-            or any(_same_entity(key, undo.entities) for key in step.effects.writes)
+            or any(same_entity(key, undo.entities) for key in step.effects.writes)
             or undo.acting & acting
             or undo.unknown & step.services
         )
@@ -671,12 +508,14 @@ class Sagas:
     def undoing(self, step: SagaStep) -> list[Action]:
         """The calls and sends of the step's own compensation, in order."""
         actions = (self.system.actions[number] for number in step.step.compensation)
-        return [a for a in actions if a.kind in {"call", "send"} and a.region == "compensation" and not a.message.phantom]
+        return [
+            a for a in actions if a.kind in {"call", "send"} and a.region == "compensation" and not a.message.phantom
+        ]
 
     def undo_effects(self, step: SagaStep) -> Effects:
         """What the step's own compensation changes: its statements and the handlers of its calls and sends."""
         actions = (self.system.actions[number] for number in step.step.compensation)
-        return self._effects_of(action for action in actions if action.region == "compensation")
+        return self.effects_of(action for action in actions if action.region == "compensation")
 
     def can_run(self, saga: Saga, step: SagaStep, undoing: Action) -> bool:
         """Whether a failure can ever lead to that part of the step's compensation."""
@@ -689,21 +528,71 @@ class Sagas:
         found = {request.message for request in step.requests}
         for request in step.requests:
             for handler in self.answering(request):
-                for process in self._called(handler):
+                for process in self.called(handler):
                     found |= {a.message for a in self.system.actions_of(process, "call", "send", "emit")}
         return found
 
-    def causes_more(self, step: SagaStep) -> bool:
-        """Whether the step, or a handler that it calls, sends or publishes something whose effects are not its own."""
-        own = (self.system.actions[number] for number in step.step.actions)
-        if any(action.kind == "emit" for action in own):
+    # -------------------------------------------------------------------------------------------- timeouts
+
+    def expiries(self, saga: Saga) -> Iterator[Expiry]:
+        """The limits behind which a step that changes state is given up, though it may have happened, in order.
+
+        Left out are those where the step is then undone, where its service is asked in its failure block, and where a call
+        is repeated without end.
+        """
+        by_request = {request.id: step for step in saga.steps for request in step.requests}
+        for action in self.system.actions_of(saga.process, "call", "timer"):
+            if action.region != "main" or action.id not in self.reached(saga.process):
+                continue
+            if action.kind == "call":
+                steps = [by_request[action.id]] if action.id in by_request else []
+                behind = self._behind_timeout(action)
+            else:
+                requests = [request for wait in self._rivals_of_timer(action) for request in self.requests_of(wait)]
+                steps = list(dict.fromkeys(by_request[one.id] for one in requests if one.id in by_request))
+                behind = self._behind_timer(action)
+            for step in steps:
+                if behind is not None and step.effects.changes and not self._is_settled(step, action, behind):
+                    yield Expiry(step, action, tuple(behind))
+
+    def _behind_timeout(self, call: Action) -> list[Action] | None:
+        """What runs when a call times out for good; None if the process goes on, or the call is repeated until it succeeds."""
+        targets = [edge.target for edge in call.edges if edge.kind == "timeout"]
+        if not targets or call.fact("attempts").value == math.inf or not self.breaks(call, {"timeout"}):
+            return None
+        return [self.system.actions[number] for number in self.aside(targets)]
+
+    def _behind_timer(self, timer: Action) -> list[Action] | None:
+        """What runs when a wait expires; None if the process can still end well."""
+        if self.breaks(timer, {"timeout"}):
+            return [self.system.actions[number] for number in self.aside(edge.target for edge in timer.edges)]
+        if timer.id not in self.doomed(timer.process):
+            return None
+        return [self.system.actions[number] for number in sorted(self._after((timer.id,), ()))]
+
+    def _rivals_of_timer(self, timer: Action) -> list[Action]:
+        return [
+            self.system.actions[edge.target]
+            for number in self.before(timer.process).get(timer.id, ())
+            if self.system.actions[number].mode == "await"
+            for edge in self.system.actions[number].edges
+            if self.system.actions[edge.target].kind == "await"
+        ]
+
+    def _is_settled(self, step: SagaStep, limit: Action, behind: list[Action]) -> bool:
+        """Whether the step is undone behind the limit, or its service is asked what became of it."""
+        if self.is_undone(step, self.undo(behind)):
             return True
+        forward = {request.message for request in step.requests}
         return any(
-            True
-            for request in step.requests
-            for handler in self.answering(request)
-            for process in self._called(handler)
-            for _ in self.system.actions_of(process, "send", "emit")
+            action.kind == "call"
+            and action.message not in forward
+            and (action.region == "main" or (action.region in {"failure", "timeout"} and action.step is step.step))
+            and (
+                action.use.service in step.services
+                or any(one.service in step.services for one in self.answering(action))
+            )
+            for action in behind
         )
 
     # -------------------------------------------------------------------------------------------- gaps
@@ -740,7 +629,7 @@ class Sagas:
         changes = step.effects.changes
         if unknown and not step.effects.known:
             changes = changes or any(request.message.kind == "command" for request in step.requests)
-        decided = step.compensation.absent and step.compensation.why
+        decided = bool(step.compensation.absent and step.compensation.why)
         decided = decided or step.step.fact("irreversible", self.system).declared
         return changes and step.kind in {"compensatable", "retriable"} and not step.after_pivot and not decided
 
@@ -748,7 +637,7 @@ class Sagas:
         """What runs because of a failure: the statements that lead only there, the blocks and compensations behind it."""
         numbers = self.aside(failure.targets)
         process = failure.action.process
-        doomed, before = self.doomed(process), self._before(process)
+        doomed, before = self.doomed(process), self.before(process)
         seen = {failure.action.id}
         stack = [failure.action.id]
         while stack:
@@ -757,24 +646,3 @@ class Sagas:
                     seen.add(number)
                     stack.append(number)
         return [self.system.actions[number] for number in (*numbers, *sorted(seen - {failure.action.id}))]
-
-
-def _note(table: dict[Key, Action], action: Action) -> None:
-    for use in action.entities:
-        if not use.store.phantom:
-            table.setdefault((use.store, use.entity), action)
-
-
-def _same_entity(key: Key, keys: Iterable[Key]) -> bool:
-    """Whether one of the keys names that entity, or its store as a whole."""
-    store, entity = key
-    known = keys if isinstance(keys, frozenset) else frozenset(keys)
-    if key in known or (store, None) in known:
-        return True
-    return entity is None and any(other is store for other, _ in known)
-
-
-def entity_text(key: Key) -> str:
-    """``OrdersDb.orders``, or the store's name."""
-    store, entity = key
-    return EntityUse(store, entity, store.place).text

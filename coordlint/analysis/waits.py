@@ -67,9 +67,9 @@ class Waits:
                 continue
             if action.kind == "await":
                 seen.update(self.sagas.rivals(action))
-                if not self.limited(action):
+                if not self.has_limit(action):
                     yield Wait("await", process, action, absent=self._absent(action))
-            elif action.region == "main" and self._is_external(action) and not self.limited(action):
+            elif action.region == "main" and self._is_external(action) and not self.has_limit(action):
                 yield Wait("external", process, action)
 
     def _as_a_whole(self, process: Process) -> Iterator[Wait]:
@@ -78,15 +78,23 @@ class Waits:
         if not absent.absent:
             return
         calls = [a for a in self.system.actions_of(process, "call") if a.region == "main" and not a.message.phantom]
-        if calls and not any(self.limited(call) or self._speaks(call) for call in calls):
+        if calls and not any(self.has_limit(call) or self._speaks(call) for call in calls):
             yield Wait("workflow", process, absent=absent)
 
-    def limited(self, action: Action) -> bool:
-        """Whether something ends the wait of that await or call."""
+    def has_limit(self, action: Action) -> bool:
+        """Whether something limits the wait of that await or call, be it a promise or a decision."""
+        facts = (*self._timeouts(action), action.process.fact("timeout"))
+        return self.ends(action) or action.process in self._bounded or any(_limits(fact) for fact in facts)
+
+    def ends(self, action: Action) -> bool:
+        """Whether something really ends the wait: its own limit, or that of the process."""
         if action.kind == "await" and (action.within.declared or self._has_timer(action)):
             return True
-        facts = [action.fact(name) if action.kind == "call" else self._step_fact(action, name) for name in _LIMITS]
-        return any(_limits(fact) for fact in facts) or self._is_raced(action) or self._is_limited(action.process)
+        facts = (*self._timeouts(action), action.process.fact("timeout"))
+        return any(fact.declared for fact in facts) or self._is_raced(action)
+
+    def _timeouts(self, action: Action) -> list[Fact]:
+        return [action.fact(name) if action.kind == "call" else self._step_fact(action, name) for name in _LIMITS]
 
     def _has_timer(self, wait: Action) -> bool:
         arms = self.sagas.arms(wait)

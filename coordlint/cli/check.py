@@ -17,7 +17,9 @@ from coordlint.cli.shared import (
     Recorder,
     color,
     colored,
+    diff_of,
     hint,
+    marked,
     relative,
     replay,
     report_crash,
@@ -293,7 +295,7 @@ def _fix(request: Request, outcome: Outcome, options: _Options) -> int:
         write(after.text, utf8=True)
     else:
         for path, (_, after) in fixed.sources.items():
-            write_file(path, ("\ufeff" if after.bom else "") + after.text)
+            write_file(path, marked(after, after.text))
         for target in options.targets:
             _report(fixed.result, target, options)
     if not options.flag("quiet"):
@@ -305,14 +307,7 @@ def _fix(request: Request, outcome: Outcome, options: _Options) -> int:
 
 
 def _diff(fixed: Fixed) -> str:
-    from difflib import unified_diff
-
-    parts = []
-    for before, after in fixed.sources.values():
-        old, new = before.text.splitlines(keepends=True), after.text.splitlines(keepends=True)
-        for line in unified_diff(old, new, before.path, after.path):
-            parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-    return "".join(parts)
+    return "".join(diff_of(before, after.text) for before, after in fixed.sources.values())
 
 
 # ------------------------------------------------------------------------------------------------ parts

@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coordlint.cli.shared import STDIN, Failure, complain, hint, relative, write, write_file
+from coordlint.cli.shared import (
+    STDIN,
+    Failure,
+    complain,
+    diff_of,
+    hint,
+    marked,
+    relative,
+    write,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from coordlint.source import Source
 
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATHS…|-]")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Like --check, and show the changes.")
-@click.option("--line-length", type=click.IntRange(min=40), metavar="N", help="Break longer lines.  [default: 100]")
+@click.option("--line-length", type=click.IntRange(min=40), metavar="N", help="Break longer lines.  [default: 120]")
 @click.option("--stdin-filename", metavar="PATH", help="What `-` is called in messages.")
 def fmt(paths: tuple[str, ...], check: bool, diff: bool, line_length: int | None, stdin_filename: str | None) -> int:
     """Format designs.
@@ -67,9 +75,9 @@ def _format_stream(name: str, line_length: int, *, check: bool, diff: bool) -> i
     except FormatError as error:
         return complain(printable(str(error)))
     if diff:
-        write(_diff(source, text), utf8=True)
+        write(diff_of(source, text), utf8=True)
     elif not check:
-        write(_marked(source, text), utf8=True)
+        write(marked(source, text), utf8=True)
     return int(text != source.text and (check or diff))
 
 
@@ -86,11 +94,11 @@ def _format_files(files: Sequence[str], line_length: int, *, check: bool, diff: 
                 unchanged += 1
                 continue
             if diff:
-                write(_diff(source, text), utf8=True)
+                write(diff_of(source, text), utf8=True)
             elif check:
                 hint(f"would format {printable(path)}")
             else:
-                write_file(path, _marked(source, text))
+                write_file(path, marked(source, text))
             changed += 1
         except (SourceError, FormatError) as error:
             complain(printable(str(error)))
@@ -108,25 +116,3 @@ def _summary(changed: int, unchanged: int, failed: int, *, would: bool) -> str:
     if failed:
         said.append(f"{failed} left as {'it is' if failed == 1 else 'they are'}")
     return ", ".join(said)
-
-
-def _marked(source: Source, text: str) -> str:
-    """The text with the byte order mark that the source had."""
-    return ("\ufeff" if source.bom else "") + text
-
-
-def _diff(source: Source, text: str) -> str:
-    """A unified diff that `patch` can apply."""
-    from difflib import unified_diff
-
-    old, new = (_marked(source, one).split("\n") for one in (source.text, text))
-    parts = []
-    for line in unified_diff(_ended(old), _ended(new), source.path, source.path):
-        parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-    return "".join(parts)
-
-
-def _ended(lines: list[str]) -> list[str]:
-    """Lines with their ends; the last one has none, and is left out when it is empty."""
-    ended = [f"{line}\n" for line in lines[:-1]]
-    return [*ended, lines[-1]] if lines[-1] else ended

@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from coordlint.source import Source
+
 TEXT_FORMATS = ("full", "concise", "markdown")
 SEVERITIES = ("error", "warning", "info", "hint")
 PROFILES = ("minimal", "default", "strict", "production")
@@ -166,3 +168,25 @@ def write_file(path: str, text: str) -> None:
         replace_file(path, text)
     except OSError as error:
         raise Failure(f"cannot write `{path}`: {(error.strerror or str(error)).lower()}") from None
+
+
+def marked(source: Source, text: str) -> str:
+    """The text with the byte order mark that the source had."""
+    return ("\ufeff" if source.bom else "") + text
+
+
+def diff_of(source: Source, text: str) -> str:
+    """A unified diff that `patch` can apply."""
+    from difflib import unified_diff
+
+    old, new = (marked(source, one).split("\n") for one in (source.text, text))
+    parts = []
+    for line in unified_diff(_ended(old), _ended(new), source.path, source.path):
+        parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return "".join(parts)
+
+
+def _ended(lines: list[str]) -> list[str]:
+    """Lines with their ends; the last one has none, and is left out when it is empty."""
+    ended = [f"{line}\n" for line in lines[:-1]]
+    return [*ended, lines[-1]] if lines[-1] else ended

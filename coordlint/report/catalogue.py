@@ -43,7 +43,13 @@ def render_markdown(entries: Sequence[Entry]) -> str:
     for entry in entries:
         if entry.group != group:
             group = entry.group
-            lines += ["", f"### {group}", "", "| rule | | severity | evidence | what it reports |", "|---|---|---|---|---|"]
+            lines += [
+                "",
+                f"### {group}",
+                "",
+                "| rule | | severity | evidence | what it reports |",
+                "|---|---|---|---|---|",
+            ]
         levels = entry.levels.replace("/", " / ")
         lines.append(f"| {entry.code} | {entry.name} | {levels} | {entry.evidence} | {entry.summary} |")
     return "\n".join(lines[1:]) + "\n"

@@ -20,7 +20,6 @@ external service Shopper { sends Orders.PlaceOrder }
 service Orders {
   on OrderRejected sends Orders.PlaceOrder
 }
-service Stock
 
 workflow Fulfilment in Orders { # CYC503
   starts on PlaceOrder
@@ -39,7 +38,7 @@ event OrderRejected
 
 external service Shopper {
   sends Orders.PlaceOrder
-  on OrderRejected notifies
+  on OrderRejected { notifies }
 }
 
 service Orders

@@ -16,17 +16,18 @@ finding names a smallest set of dependencies that holds the circle together (few
 query GetOrder
 command CreateInvoice
 event OrderPlaced
-store OrdersDb, BillingDb
+store OrdersDb
+store BillingDb
 
 service Orders {
-  every 1d calls Billing.CreateInvoice # CYC504
+  every 1d calls Billing.CreateInvoice
   every 1h emits OrderPlaced
   handles GetOrder reads OrdersDb.orders
 }
 service Billing {
   handles CreateInvoice writes BillingDb.invoices
   on OrderPlaced {
-    calls Orders.GetOrder
+    calls Orders.GetOrder # CYC504
     writes BillingDb.orders
   }
 }

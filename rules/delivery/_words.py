@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from coordlint.analysis.delivery import Delivery
-    from coordlint.system import Process
+    from coordlint.design import Design
+    from coordlint.system import Action, Process
 
 PLACES = 8
 """How many places of one kind a finding shows; the rest is counted."""
@@ -36,6 +37,18 @@ def keys_of(delivery: Delivery, process: Process) -> tuple[str, ...]:
     """The key that all messages that start a process declare; empty if there is none or not one for all."""
     found = {a.use.message.fact("key").value or () for a in delivery.by_process.get(process, ()) if a.starts}
     return found.pop() if len(found) == 1 else ()
+
+
+def judged_by_sagas(design: Design) -> frozenset[Action]:
+    """The requests whose repetition SAG303 judges: of compensations, and of steps that have to succeed."""
+    sagas = design.sagas
+    found: list[Action] = []
+    for saga in sagas.all:
+        for step in saga.steps:
+            found += (action for action in sagas.undoing(step) if sagas.can_run(saga, step, action))
+            if step.kind == "retriable":
+                found += (a for a in step.requests if a.kind == "call" and not a.fact("optional").declared)
+    return frozenset(found)
 
 
 def shortened(labels: Sequence[Label], what: str) -> tuple[tuple[Label, ...], tuple[str, ...]]:

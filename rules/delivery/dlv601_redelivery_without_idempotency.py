@@ -74,6 +74,7 @@ service Payments {
 - A channel with `dedup D`: it recognises repetitions; whether it remembers for long enough is asked by DLV606.
 - `delivery exactly-once` where the handler only publishes: the broker's transaction does not reach further than the broker.
 - A handler of an `external service` of which nothing is said, under the profile default.
+- A compensation or a retriable step of a saga that repeats what is declared `not idempotent` is SAG303's.
 - `not idempotent "why"` is a decision and at most information.
 
 What may repeat a message is read from `delivery`, `redrive`, `attempts` and `retries`, and `outbox` of the sender; under the
@@ -94,7 +95,7 @@ from coordlint.analysis.delivery import shown
 from coordlint.finding import Finding, Label
 from coordlint.rule import rule
 
-from ._words import idempotency_fix, keys_of, shortened, who
+from ._words import idempotency_fix, judged_by_sagas, keys_of, shortened, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
 def check(design: Design) -> Iterator[Finding]:
     """One finding per handler or workflow that would do its work again."""
     delivery = design.delivery
+    judged = judged_by_sagas(design)
     for process in design.system.processes:
         levels = _levels(design, process)
         if not levels:
@@ -117,7 +119,8 @@ def check(design: Design) -> Iterator[Finding]:
             continue
         # An entry that only may be repeated from outside is DLV609's.
         unsaid = design.profile == "production" and not delivery.entries(process)
-        repeats = delivery.repeats(process, unsaid=unsaid)
+        without = judged if process.fact("idempotent").absent else ()
+        repeats = delivery.repeats(process, without=without, unsaid=unsaid)
         if repeats:
             yield _finding(design, process, effects, repeats, levels)
 

@@ -123,7 +123,8 @@ def check(design: Design) -> Iterator[Finding]:
     counted = design.strict or any(target.after is not None for target in targets)
     critical = _critical(design)
     for channel, arrivals in delivery.by_channel.items():
-        if channel in sinks or channel.fact("delivery").value == "at-most-once":
+        is_sink = channel in sinks and dead_letter(channel) is None
+        if is_sink or channel.fact("delivery").value == "at-most-once":
             continue
         affected = [arrival for arrival in arrivals if _matters(design, arrival)]
         silent = [arrival for arrival in affected if arrival.process.fact("dead_letter").unknown]

@@ -309,8 +309,7 @@ def _follows(first: Message, second: Message, nodes: dict[Message, int], behind:
 
 def _publishers(design: Design, group: list[Arrival]) -> list[tuple[Message, Service]]:
     messages = dict.fromkeys(arrival.use.message for arrival in group)
-    pairs = [(message, action.process.service) for message in messages for action in design.index.producers(message)]
-    return list(dict.fromkeys(pairs))
+    return [(message, service) for message in messages for service in design.delivery.publishers(message)]
 
 
 def _two_publishers(design: Design, one: tuple[Message, Service], other: tuple[Message, Service]) -> _Reason:

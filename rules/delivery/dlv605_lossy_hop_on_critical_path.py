@@ -54,8 +54,8 @@ flow Order {
 
 ## Exempt
 
-- A message without which the goal is still reached: another way leads to it, or a timer (`every`) that looks for what is left
-  over.
+- A message without which the goal is still reached: another way leads to it, or a timer (`every`) that reads what the flow has
+  written and looks for what is left over.
 - The goal event itself, as it counts as reached when it is published.
 - A request whose sender waits for the answer (`calls`): it notices.
 
@@ -89,23 +89,18 @@ if TYPE_CHECKING:
 @rule("DLV605", "lossy-hop-on-critical-path", "W/E/E", evidence="D")
 def check(design: Design) -> Iterator[Finding]:
     """One finding per channel."""
-    for channel in design.system.channels.values():
-        if loses(channel) is None:
-            continue
-        views = [view for view in design.flows if design.delivery.bears(view, channel)]
-        if views:
-            yield _finding(design, channel, views)
+    for channel, views in design.delivery.endangered(design.flows).items():
+        yield _finding(design, channel, views)
 
 
 def _finding(design: Design, channel: Channel, views: list[FlowView]) -> Finding:
     fact = loses(channel)
     assert fact is not None
     assert fact.span is not None
-    delivery = design.delivery
     arrivals = [
         arrival
-        for arrival in delivery.arrivals
-        if channel in arrival.hops and any(arrival.process.start in view.nodes for view in views)
+        for arrival in design.delivery.over(channel)
+        if any(arrival.process.start in view.nodes for view in views)
     ]
     readers = dict.fromkeys(arrival.process for arrival in arrivals)
     labels, more = shortened(

@@ -55,7 +55,7 @@ from coordlint.analysis.delivery import shown
 from coordlint.finding import Finding, Label
 from coordlint.rule import rule
 
-from ._words import idempotency_fix, keys_of, shortened, who
+from ._words import idempotency_fix, judged_by_sagas, keys_of, shortened, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,12 +69,13 @@ if TYPE_CHECKING:
 def check(design: Design) -> Iterator[Finding]:
     """One finding per handler or workflow that is an entry."""
     delivery = design.delivery
+    judged = judged_by_sagas(design)
     for process in design.system.processes:
         fact = process.fact("idempotent")
         if fact.declared or process.service.external or process.contract or (fact.unknown and not design.strict):
             continue
         entries = delivery.entries(process)
-        if not entries or delivery.repeats(process):
+        if not entries or delivery.repeats(process, without=judged):
             continue
         effects = delivery.repeated(process)
         if effects:

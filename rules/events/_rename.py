@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from coordlint.design import Design
     from coordlint.system import Message
 
+_EVENT = re.compile(r"((public|private|external)\s+)?event\b")
+"""How a declaration begins in the language; a foreign document has other words for it."""
+
 
 def merge_names(design: Design, subscribed: Message, published: Message) -> Fix | None:
     """Rename the less used of two events to the other and remove its declaration; the published name wins a tie.
@@ -28,6 +31,8 @@ def merge_names(design: Design, subscribed: Message, published: Message) -> Fix 
         return None
     if not all(_is_plain(span, wrong.name) for span in [*spans, wrong.place]):
         return None
+    if not all(_EVENT.match(event.span.text) for event in (wrong, right)):
+        return None
     removal = _removal(design, wrong)
     if removal is None:
         return None
@@ -36,8 +41,8 @@ def merge_names(design: Design, subscribed: Message, published: Message) -> Fix 
 
 
 def _is_plain(span: Span, name: str) -> bool:
-    """Whether the name stands there in full, in a design of the language."""
-    return span.source.path.endswith((".coord", "-", "<stdin>")) and span.text.strip('"') == name
+    """Whether the name stands there in full, without the prefix of an include."""
+    return span.text.strip('"') == name
 
 
 def _says_nothing(wrong: Message, right: Message) -> bool:

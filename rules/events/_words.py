@@ -52,5 +52,3 @@ def way(causality: Causality, path: Sequence[int]) -> str:
     if not words and path:
         return called(causality.system.actions[path[0]].process)
     return words
-
-

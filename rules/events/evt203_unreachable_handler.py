@@ -24,14 +24,14 @@ service Orders {
 ```
 
 ```coord
-event OrderPlaced
-service Orders {
-  on OrderPlaced { acts "files the order" } # EVT203
-}
-service Desk {
-  handles PlaceOrder emits OrderPlaced
-}
 command PlaceOrder
+event OrderPlaced
+service Desk {
+  handles PlaceOrder emits OrderPlaced # EVT203
+}
+service Orders {
+  on OrderPlaced { acts "files the order" }
+}
 ```
 
 ## Good
@@ -53,6 +53,7 @@ service Orders {
 ## Exempt
 
 - What stands still because of an event that nothing publishes: a note of EVT202.
+- Statements that control never reaches within a running process: SAG307 names them.
 - Blocks that answer a failure or undo a step, and what they call: the rules on sagas judge whether these can run.
 - A handler that only reads or answers is reported as information: nothing is coordinated there.
 - A design without any entry gets one piece of information instead: say what comes from outside, by an `external service`, an
@@ -140,10 +141,8 @@ def _message(design: Design, cause: Cause) -> str:
         return f"{who} never runs: {_why_not_started(design, process)}"
     if action.kind == "await":
         names = listed((use.message.name for use in action.uses), word="or")
-        return f"{who} waits for {names} for ever: {_why_not_sent(design, action)}"
-    if action.kind == "call":
-        return f"{who} never gets past `{_text(action)}`: no way through it ends well"
-    return f"{who} never comes to `{_text(action)}`"
+        return f"{who} waits in vain for {names}: {_why_not_sent(design, action)}"
+    return f"{who} never gets past `{_text(action)}`, which can only end in failure"
 
 
 def _text(action: Action) -> str:

@@ -219,7 +219,8 @@ def _finding(
         notes.append(f"the waits alone take {seconds_text(least)}")
     return Finding(
         primary=Label(span_of(budget), f"the budget is {seconds_text(budget.value)}"),
-        message=f"{what}, and " + (f"its waits alone take {seconds_text(least)}" if impossible else f"may take {worst.text}"),
+        message=f"{what}, and "
+        + (f"its waits alone take {seconds_text(least)}" if impossible else f"may take {worst.text}"),
         related=labels(reasons if reasons is not None else worst.reasons(), span_of(budget)),
         notes=tuple(notes),
         help="try less often or for a shorter time, do more in parallel, or give it longer",

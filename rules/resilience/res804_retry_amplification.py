@@ -91,14 +91,14 @@ from coordlint.rule import rule
 from coordlint.source import Edit
 from coordlint.system import Process
 
-from ._words import PLACES, is_own, target
+from ._words import PLACES, is_own, span_of, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from coordlint.design import Design
     from coordlint.source import Span
-    from coordlint.system import Action, Service
+    from coordlint.system import Action, Fact, Service
 
 
 @rule("RES804", "retry-amplification", "W/W/E", evidence="Q", options={"warning": 10, "error": 64})
@@ -107,18 +107,20 @@ def check(design: Design) -> Iterator[Finding]:
     retries = design.load.retries
     warning, error = check.option(design, "warning"), check.option(design, "error")
     chains: dict[Process, Amplification] = {}
-    singles: dict[Span, list[tuple[Process, Layer]]] = {}
+    singles: dict[Span, tuple[Layer, list[Process]]] = {}
     for process in design.system.processes:
         if retries.factor(process) <= min(warning, error - 1):
             continue
         found = retries.amplification(process)
         if len(found.layers) > 1:
             chains[process] = found
-        elif found.factor >= error and found.layers[0].what in {process, *found.calls[-1:]}:
-            singles.setdefault(found.layers[0].reasons[0].span, []).append((process, found.layers[0]))
+        elif found.factor >= error and found.calls and found.layers[0].what is found.calls[-1]:
+            layer = found.layers[0]
+            singles.setdefault(layer.reasons[0].span, (layer, []))[1].append(process)
     yield from _chains(chains, error)
-    for users in singles.values():
-        yield _single(users)
+    for layer, processes in singles.values():
+        yield _single_call(layer, processes)
+    yield from _redelivery(design, error)
 
 
 def _chains(chains: dict[Process, Amplification], error: float) -> Iterator[Finding]:
@@ -143,7 +145,9 @@ def _finding(process: Process, found: Amplification, others: int, error: float) 
         *found.notes,
     ]
     if others:
-        notes.append(f"the chain ends in {others} more operation{'s' if others > 1 else ''} of `{process.service.name}`")
+        notes.append(
+            f"the chain ends in {others} more operation{'s' if others > 1 else ''} of `{process.service.name}`"
+        )
     first = inner.reasons[0]
     return Finding(
         primary=Label(first.span, first.text),
@@ -182,25 +186,44 @@ def _own_fact(call: Action) -> Span | None:
     return None
 
 
-def _single(users: list[tuple[Process, Layer]]) -> Finding:
-    process, layer = users[0]
+def _single_call(layer: Layer, processes: list[Process]) -> Finding:
     reason = layer.reasons[0]
-    if isinstance(layer.what, Process):
-        message = f"a message for {shown(process)} is delivered up to {layer.factor:g} times before it is given up"
-        help = "give a message up after a few deliveries, so that one that cannot be handled does not keep the handler busy"
-        silence = "a smaller number of deliveries"
-    else:
-        message = f"{shown(layer.process)} makes up to {layer.factor:g} attempts of `{target(layer.what)}`"
-        help = "make a few attempts with a growing wait between them, or bound them by a `retry-budget`"
-        silence = "a smaller number of attempts, or a `retry-budget`"
-    labels = [Label(one.place, f"runs up to {layer.factor:g} times") for one, _ in users]
-    more = (f"and {len(users) - PLACES} more handlers",) if len(users) > PLACES else ()
+    assert not isinstance(layer.what, Process)
+    labels = [Label(one.place, f"runs up to {layer.factor:g} times") for one in processes]
     return Finding(
         primary=Label(reason.span, f"{layer.factor:g} times"),
-        message=message,
+        message=f"{shown(layer.process)} makes up to {layer.factor:g} attempts of `{target(layer.what)}`",
         related=tuple(labels[:PLACES]),
-        notes=more,
-        help=help,
-        silence=silence,
-        subject=process.path,
+        help="make a few attempts with a growing wait between them, or bound them by a `retry-budget`",
+        silence="a smaller number of attempts, or a `retry-budget`",
+        subject=f"{layer.process.path} / calls {target(layer.what)}",
+    )
+
+
+def _redelivery(design: Design, error: float) -> Iterator[Finding]:
+    """Channels and handlers that go on delivering what cannot be handled."""
+    delivery = design.delivery
+    for channel in design.system.channels.values():
+        fact = channel.fact("dead_letter")
+        consumers = list(dict.fromkeys(arrival.process for arrival in delivery.by_channel.get(channel, ())))
+        if fact.declared and (fact.value.after or 0) >= error and consumers:
+            yield _repeated(f"channel `{channel.name}`", fact, fact.value.after, consumers, f"channel {channel.name}")
+    for process in design.system.processes:
+        attempts, dead_letter = process.fact("attempts"), process.fact("dead_letter")
+        if attempts.declared and error <= attempts.value < math.inf:
+            yield _repeated(shown(process), attempts, attempts.value, [], process.path)
+        elif dead_letter.declared and (dead_letter.value.after or 0) >= error:
+            yield _repeated(shown(process), dead_letter, dead_letter.value.after, [], process.path)
+
+
+def _repeated(who: str, fact: Fact, times: int, consumers: list[Process], subject: str) -> Finding:
+    left = len(consumers) - PLACES
+    return Finding(
+        primary=Label(span_of(fact), f"{times} times"),
+        message=f"{who} repeats a message that cannot be handled up to {times} times before it is set aside",
+        related=tuple(Label(one.place, "handles it each time") for one in consumers[:PLACES]),
+        notes=(f"and {left} more",) if left > 0 else (),
+        help="set a message aside after a few deliveries, so that it does not keep its handler busy",
+        silence="a smaller number of deliveries",
+        subject=subject,
     )

@@ -29,6 +29,7 @@ external service Shipping { handles Ship succeeds }
 
 workflow Fulfilment in Orders { # RES806
   starts on PlaceOrder
+  timeout 10m
   capacity 2000/s
   step reserve calls Inventory.Reserve
   step charge calls Payments.Charge
@@ -59,6 +60,7 @@ external service Shipping { handles Ship succeeds }
 
 workflow Fulfilment in Orders {
   starts on PlaceOrder
+  timeout 10m
   capacity 2000/s
   step reserve calls Inventory.Reserve
   step charge calls Payments.Charge

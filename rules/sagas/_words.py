@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.analysis.sagas import entity_text
+from coordlint.analysis.effects import entity_text
 from coordlint.finding import Label
 
 if TYPE_CHECKING:
-    from coordlint.analysis.sagas import Effects, Failure, SagaStep
+    from coordlint.analysis.effects import Effects
+    from coordlint.analysis.sagas import Failure, SagaStep
     from coordlint.system import Action, Fact, Process, Step
 
 
@@ -25,12 +26,14 @@ def path(step: Step) -> str:
 
 
 def when(failure: Failure) -> str:
-    """A failure as a clause: ``step `charge` fails``."""
+    """A failure as a clause: ``when step `charge` fails``, or ``should step `ship` fail`` if nothing says that it can."""
     action = failure.action
     if action.step is not None:
-        return f"{action.step.label} fails"
+        return f"when {action.step.label} fails" if failure.sure else f"should {action.step.label} fail"
     text = " ".join(action.span.text.split())
-    return f"`{text}` expires" if action.kind == "timer" else f"it comes to `{text}`"
+    if action.kind == "timer":
+        return f"when `{text}` expires"
+    return f"when it comes to `{text}`" if action.kind == "fail" else f"should `{text}` never end"
 
 
 def effect(effects: Effects) -> str:

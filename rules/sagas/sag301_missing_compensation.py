@@ -117,7 +117,7 @@ def check(design: Design) -> Iterator[Finding]:
     for saga in design.sagas.all:
         if saga.recovers_forward:
             continue
-        gaps = [gap for gap in design.sagas.gaps(saga, unknown=design.strict) if _speaks(design, gap)]
+        gaps = [gap for gap in design.sagas.gaps(saga, unknown=design.strict) if _speaks(design, saga, gap)]
         levels = LOCAL if _is_local(saga) else ""
         alone = [gap for gap in gaps if saga.compensates or gap.step.compensation.absent]
         for gap in alone:
@@ -131,9 +131,10 @@ def _is_proven(gap: Gap) -> bool:
     return gap.failure.sure or gap.step.compensation.absent
 
 
-def _speaks(design: Design, gap: Gap) -> bool:
+def _speaks(design: Design, saga: Saga, gap: Gap) -> bool:
     """Whether the process would fail, and not only wait for an answer that nobody says may stay away."""
-    return design.strict or gap.step.compensation.absent or gap.failure.weight > 0
+    certain = gap.step.compensation.absent or gap.failure.weight > 0
+    return certain or (design.strict and saga.compensates)
 
 
 def _is_local(saga: Saga) -> bool:
@@ -148,7 +149,7 @@ def _of_step(gap: Gap, levels: str) -> Finding:
     related = [stays(step), can_fail(failure.cause)]
     return Finding(
         primary=Label(step.place, effect(step.effects)),
-        message=f"nothing undoes {step.label} when {when(failure)}",
+        message=f"nothing undoes {step.label} {when(failure)}",
         related=(
             *(label for label in related if label is not None),
             *said(step.compensation, "said here"),
@@ -166,7 +167,7 @@ def _of_saga(saga: Saga, gaps: list[Gap], levels: str) -> Finding:
     shown = stays(first.step)
     return Finding(
         primary=Label(first.step.place, effect(first.step.effects)),
-        message=f"nothing undoes {first.step.label} when {when(first.failure)}: {whole(saga.process)} has no compensation",
+        message=f"nothing undoes {first.step.label} {when(first.failure)}: {whole(saga.process)} has no compensation",
         related=(
             *((shown,) if shown is not None else ()),
             can_fail(first.failure.cause),

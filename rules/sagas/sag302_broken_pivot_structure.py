@@ -177,7 +177,7 @@ def _irreversible(design: Design, saga: Saga) -> Iterator[Finding]:
         if failure is not None:
             yield Finding(
                 primary=Label(step.place, "cannot be undone"),
-                message=f"{step.label} is irreversible, and the saga has to go back when {when(failure)}",
+                message=f"{step.label} is irreversible, and the saga has to go back {when(failure)}",
                 related=(*said(fact, "said here"), can_fail(failure.cause)),
                 help=f"move {step.label} behind the last step that can fail",
                 silence=f'`no compensation "why"` at {step.label}',

@@ -143,7 +143,9 @@ class _Judge:
             found = [*self.repeated(action), *self.given_up(action, said, self.asks), *self.refused(action)]
             if found:
                 name = f"`{action.message.name}`"
-                yield _finding(found, action, f"{name}, which undoes {step.label},", f"{path(step.step)} / compensation")
+                yield _finding(
+                    found, action, f"{name}, which undoes {step.label},", f"{path(step.step)} / compensation"
+                )
 
     def retriable(self, step: SagaStep) -> Iterator[Finding]:
         for action in step.requests:

@@ -98,7 +98,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.analysis.sagas import entity_text
+from coordlint.analysis.effects import entity_text
 from coordlint.finding import Finding, Label
 from coordlint.rule import rule
 
@@ -107,7 +107,8 @@ from ._words import can_fail, effect, joined, path, said, stays
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from coordlint.analysis.sagas import Effects, Saga, Sagas, SagaStep
+    from coordlint.analysis.effects import Effects
+    from coordlint.analysis.sagas import Saga, Sagas, SagaStep
     from coordlint.design import Design
     from coordlint.system import Action, Message
 
@@ -146,7 +147,8 @@ def _mismatch(sagas: Sagas, saga: Saga, step: SagaStep) -> Finding | None:
 
 def _only_reads(sagas: Sagas, step: SagaStep) -> bool:
     effects = step.effects
-    if effects.changes or not effects.known or effects.passive or sagas.causes_more(step):
+    actions = [sagas.system.actions[number] for number in step.step.actions]
+    if effects.changes or not effects.known or effects.passive or sagas.causes_more(actions):
         return False
     return bool(effects.reads) or all(request.message.kind == "query" for request in step.requests)
 
@@ -155,12 +157,12 @@ def _other_target(
     sagas: Sagas, saga: Saga, step: SagaStep, undoing: list[Action], forward: set[Message]
 ) -> Finding | None:
     handlers = [handler for action in undoing for handler in sagas.answering(action)]
-    claims = [(handler, handler.fact("compensates")) for handler in handlers]
-    meant = [(handler, fact) for handler, fact in claims if fact.declared]
-    if any(fact.value.message in sagas.reach(step) for _, fact in meant):
+    claims = [handler.fact("compensates") for handler in handlers]
+    meant = [fact for fact in claims if fact.declared]
+    if any(fact.value.message in sagas.reach(step) for fact in meant):
         return None
     if meant and len(meant) == len(handlers) and forward:
-        handler, fact = meant[0]
+        fact = meant[0]
         text = f"{step.label} is undone by `{undoing[0].message.name}`, which says that it undoes `{fact.value.message.name}`"
         return _finding(step, undoing[0], text, said(fact, "said here"))
     done, undone = step.effects, sagas.undo_effects(step)
@@ -170,6 +172,8 @@ def _other_target(
     related = (Label(shown.span, "the compensation does this"),) if shown is not None else ()
     first = undoing[0] if undoing else None
     if not undone.changes:
+        if sagas.causes_more(sagas.system.actions[number] for number in step.step.compensation):
+            return None
         return _finding(step, first, f"the compensation of {step.label} changes nothing")
     if not undone.services & done.services:
         there = joined([f"`{service.name}`" for service in sorted(undone.services, key=lambda one: one.name)])
@@ -202,7 +206,10 @@ def _shared(sagas: Sagas, saga: Saga) -> Iterator[Finding]:
             for step, action in others:
                 if sagas.both_run(first.step, step.step):
                     text = f"`{message.name}` undoes both {first.label} and {step.label}, and is done once per {_keys(key.value)}"
-                    related = (Label(first.place, "the first step"), *said(key, "the second one counts as a repetition"))
+                    related = (
+                        Label(first.place, "the first step"),
+                        *said(key, "the second one counts as a repetition"),
+                    )
                     yield _finding(step, action, text, related, MILD)
 
 

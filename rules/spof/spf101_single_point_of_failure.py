@@ -155,6 +155,7 @@ to include the redundancy. A store that is `in-memory` and has an `owner` is par
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.availability import k_of_n
@@ -182,20 +183,20 @@ if TYPE_CHECKING:
 def check(design: Design) -> Iterator[Finding]:
     """One finding per component that is known to survive no crash; the unknown ones as the profile wants them."""
     elsewhere = {broker for broker in design.system.brokers.values() if spares_nothing(design, broker)}
-    candidates = []
+    unknown = []
     for critical in design.criticals:
-        if not _is_ours(critical.component) or critical.component in elsewhere:
+        component, crashes = critical.component, critical.tolerance.crashes
+        if not _is_ours(component) or component in elsewhere or (crashes is not None and crashes > 0):
             continue
-        if critical.tolerance.unknown:
-            if critical.flows and not _has_answered(critical.component):
-                candidates.append(critical)
-        elif critical.tolerance.crashes == 0:
-            flows = [view for view in critical.flows if not _is_fallbacks_fault(design, critical.component, view)]
-            if flows:
-                yield _finding(critical, flows)
-            elif critical.branches and not critical.flows:
-                yield _branch_finding(critical)
-    yield from questions(design, candidates)
+        flows = tuple(view for view in critical.flows if not _is_fallbacks_fault(design, component, view))
+        if crashes is None:
+            if flows and not _has_answered(component):
+                unknown.append(replace(critical, flows=flows))
+        elif flows:
+            yield _finding(critical, flows)
+        elif critical.branches and not critical.flows:
+            yield _branch_finding(critical)
+    yield from questions(design, unknown)
 
 
 def _is_ours(component: Component) -> bool:

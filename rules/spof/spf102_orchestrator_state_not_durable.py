@@ -22,8 +22,8 @@ workflow Checkout in Orders {
   starts on PlaceOrder
   idempotent
   state memory # SPF102
-  step charge calls Payments.Charge { timeout 2s  compensate Payments.Refund }
-  step ship calls Shipping.Ship { timeout 2s  pivot }
+  step charge calls Payments.Charge { compensate Payments.Refund }
+  step ship calls Shipping.Ship { retriable }
 }
 
 service Payments {
@@ -58,7 +58,7 @@ workflow Order in Orders {
   idempotent
   state in Engine
   reads OrdersDb.orders
-  step charge calls Payments.Charge { timeout 2s  pivot }
+  step charge calls Payments.Charge { retriable }
 }
 
 service Payments {
@@ -79,8 +79,8 @@ workflow Checkout in Orders {
   starts on PlaceOrder
   idempotent
   state in OrdersDb
-  step charge calls Payments.Charge { timeout 2s  compensate Payments.Refund }
-  step ship calls Shipping.Ship { timeout 2s  pivot }
+  step charge calls Payments.Charge { compensate Payments.Refund }
+  step ship calls Shipping.Ship { retriable }
 }
 
 service Payments {
@@ -114,7 +114,7 @@ workflow Order in Orders {
   idempotent
   state in Engine
   reads OrdersDb.orders
-  step charge calls Payments.Charge { timeout 2s  pivot }
+  step charge calls Payments.Charge { retriable }
 }
 
 service Payments {

@@ -30,25 +30,25 @@ workflow Buying in Central {
   starts on PlaceOrder
   idempotent
   state in CentralDb
-  step pay calls Payments.Charge { timeout 2s  pivot }
+  step pay calls Payments.Charge { timeout 2s  retriable }
 }
 workflow Returning in Central {
   starts on ReturnGoods
   idempotent
   state in CentralDb
-  step collect calls Shipping.Ship { timeout 2s  pivot }
+  step collect calls Shipping.Ship { timeout 2s  retriable }
 }
 workflow Moving in Central {
   starts on ChangeAddress
   idempotent
   state in CentralDb
-  step note calls Customers.Register { timeout 2s  pivot }
+  step note calls Customers.Register { timeout 2s  retriable }
 }
 workflow Leaving in Central {
   starts on CloseAccount
   idempotent
   state in CentralDb
-  step note calls Customers.Register { timeout 2s  pivot }
+  step note calls Customers.Register { timeout 2s  retriable }
 }
 
 context Billing {
@@ -105,28 +105,28 @@ workflow Buying in Central {
   starts on PlaceOrder
   idempotent
   state in CentralDb
-  step pay calls Payments.Charge { timeout 2s  pivot }
+  step pay calls Payments.Charge { timeout 2s  retriable }
 }
 workflow Returning in Central {
   team logistics
   starts on ReturnGoods
   idempotent
   state in CentralDb
-  step collect calls Shipping.Ship { timeout 2s  pivot }
+  step collect calls Shipping.Ship { timeout 2s  retriable }
 }
 workflow Moving in Central {
   team relations
   starts on ChangeAddress
   idempotent
   state in CentralDb
-  step note calls Customers.Register { timeout 2s  pivot }
+  step note calls Customers.Register { timeout 2s  retriable }
 }
 workflow Leaving in Central {
   team relations
   starts on CloseAccount
   idempotent
   state in CentralDb
-  step note calls Customers.Register { timeout 2s  pivot }
+  step note calls Customers.Register { timeout 2s  retriable }
 }
 
 context Billing {

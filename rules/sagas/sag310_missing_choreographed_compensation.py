@@ -1,0 +1,128 @@
+"""A flow fails, and a handler that has changed something for it does not hear of the failure.
+
+## Why
+
+In a choreography nobody has the whole in hand: each service that changes something for an instance has to learn when the
+instance fails, and has to undo its own part. Forgetting one subscription is enough for money to stay taken or a seat to stay
+reserved (Richardson counts this among the drawbacks of choreographed sagas). It is seen only when a customer complains, because
+every service by itself has done its work.
+
+## Bad
+
+```coord
+store SeatDb
+event TicketOrdered, TicketPaid, PaymentDeclined
+
+external service Shopper { emits TicketOrdered }
+
+service Seats {
+  on TicketOrdered writes SeatDb.seats # SAG310
+}
+service Payments {
+  on TicketOrdered {
+    acts "charges the card"
+    emits TicketPaid or fails PaymentDeclined
+  }
+}
+service Mailer { on TicketPaid or PaymentDeclined { notifies  acts "tells the customer" } }
+
+flow Booking {
+  starts with TicketOrdered from Shopper
+  succeeds with TicketPaid
+  fails with PaymentDeclined
+}
+```
+
+## Good
+
+```coord
+store SeatDb
+event TicketOrdered, TicketPaid, PaymentDeclined
+
+external service Shopper { emits TicketOrdered }
+
+service Seats {
+  on TicketOrdered writes SeatDb.seats
+  on PaymentDeclined { compensates TicketOrdered  writes SeatDb.seats }
+}
+service Payments {
+  on TicketOrdered {
+    acts "charges the card"
+    emits TicketPaid or fails PaymentDeclined
+  }
+}
+service Mailer { on TicketPaid or PaymentDeclined { notifies  acts "tells the customer" } }
+
+flow Booking {
+  starts with TicketOrdered from Shopper
+  succeeds with TicketPaid
+  fails with PaymentDeclined
+}
+```
+
+## Exempt
+
+Handlers that are `projection`, `notifies` or external; reactions to `provisional` or `technical` events; handlers behind the
+last thing that can fail; those that a reaction to the failure `compensates`, or whose data it writes; what the failing service
+has changed itself; intake of a batch, where the failure concerns one item of a `for each`. A failure that leads to the failure event of its flow is judged by that event, and
+one whose message goes to a dead-letter channel is repaired by hand. What a workflow commands is SAG301's, what reacts to a
+workflow's events MIX405's. A failure that nobody hears is EVT207's: it has to be heard first.
+
+## References
+
+- Richardson, *Microservices Patterns*, 2nd ed., on choreographed sagas.
+- Ford, Richards, Sadalage, Dehghani, *Software Architecture: The Hard Parts*, chapter 11, on errors in choreographies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordlint.finding import Finding, Label
+from coordlint.rule import rule
+
+from ._words import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coordlint.analysis.rollback import Rollback
+    from coordlint.design import Design
+    from coordlint.system import Action
+
+PLACES = 8
+
+
+@rule("SAG310", "missing-choreographed-compensation", "W/E/E", evidence="S")
+def check(design: Design) -> Iterator[Finding]:
+    """Report failures of flows after which something stays done."""
+    for rollback in design.rollbacks.found:
+        yield _finding(rollback)
+
+
+def _finding(rollback: Rollback) -> Finding:
+    view, cause, event, unordered = rollback
+    left = sorted(unordered, key=lambda action: action.kind != "act")
+    services = list(dict.fromkeys(f"`{action.process.service.name}`" for action in left))
+    first = left[0]
+    heard = f"`{event.name}`" if event is not None else f"the failure of `{cause.process.name}`"
+    return Finding(
+        primary=Label(first.span, "stays done"),
+        message=f"when flow `{view.flow.name}` fails with {heard}, nothing undoes what {joined(services)} did",
+        related=(
+            *_places(left),
+            Label(cause.span, f"`{cause.process.service.name}` fails here" if cause.kind == "fail" else "the failure"),
+        ),
+        help=f"let {joined(services)} react to {heard} and undo the change in a handler that `compensates` it",
+        notes=(f"{len(left) - PLACES} more changes stay done",) if len(left) > PLACES else (),
+        silence="a reaction to the failure that `compensates` the handler",
+        subject=f"event {event.name}" if event is not None else cause.process.path,
+    )
+
+
+def _places(left: list[Action]) -> Iterator[Label]:
+    for action in left[:PLACES]:
+        process = action.process
+        done = f'"{action.text}"' if action.kind == "act" else joined([f"`{use.text}`" for use in action.entities])
+        verb = "does" if action.kind == "act" else "writes"
+        yield Label(process.place, f"`{process.name}` of `{process.service.name}` {verb} {done}")
