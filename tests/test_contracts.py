@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordlint.analysis.compatibility import breaks, can_read, directions, promotable
@@ -20,6 +20,8 @@ from coordlint.finding import PROFILES, Finding
 from coordlint.fix import apply_fixes
 from coordlint.source import Source
 from coordlint.system import Compatibility, Fact, Field, Message, Type, Version
+
+quick = settings(max_examples=200, deadline=None)
 
 SYSTEMS = sorted((Path(__file__).parent.parent / "fixtures" / "systems").glob("*/*.coord"))
 
@@ -347,6 +349,7 @@ def evolutions(draw: st.DrawFn) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     return before, after
 
 
+@quick
 @given(field_lists(), field_lists(), type_tables())
 def test_can_read_is_what_a_reader_can_read(
     reader: tuple[Field, ...], writer: tuple[Field, ...], types: dict[str, Type]
@@ -354,12 +357,14 @@ def test_can_read_is_what_a_reader_can_read(
     assert can_read(reader, writer, types) == reads_everything(reader, writer, types)
 
 
+@quick
 @given(evolutions(), type_tables())
 def test_can_read_after_one_change(pair: tuple[tuple[Field, ...], tuple[Field, ...]], types: dict[str, Type]) -> None:
     for reader, writer in (pair, pair[::-1]):
         assert can_read(reader, writer, types) == reads_everything(reader, writer, types)
 
 
+@quick
 @given(st.lists(field_lists(), min_size=2, max_size=4), type_tables(), st.sampled_from(MODES))
 def test_breaks_are_what_readers_of_the_mode_cannot_read(
     bodies: list[tuple[Field, ...]], types: dict[str, Type], promise: tuple[str, bool]
@@ -385,6 +390,7 @@ def test_breaks_are_what_readers_of_the_mode_cannot_read(
     assert len(found) == len(expected)
 
 
+@quick
 @given(st.sampled_from(SCALARS), st.sampled_from(SCALARS), st.sampled_from(SCALARS))
 def test_promotion_is_an_order(one: str, two: str, three: str) -> None:
     assert promotable(one, one)

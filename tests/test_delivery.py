@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordlint.analysis.units import at_least, readable, size_text
@@ -14,6 +14,8 @@ from coordlint.check import check, select_rules
 from coordlint.design import Design, load
 from coordlint.finding import PROFILES, Finding
 from coordlint.source import Source
+
+quick = settings(max_examples=60, deadline=None)
 
 SYSTEMS = sorted((Path(__file__).parent.parent / "fixtures" / "systems").glob("*/*.coord"))
 
@@ -465,6 +467,7 @@ def test_one_publisher_keeps_the_order_of_what_it_publishes() -> None:
     assert codes(text.replace("emits F", "", 1) + "service D { emits F }", "DLV604") == ["DLV604"]
 
 
+@quick
 @given(
     st.sampled_from(["", "ordered", "ordered by k", "ordered by other", "unordered"]),
     st.sampled_from(["", "no dead-letter", "dead-letter d", "dead-letter d after 3", "dead-letter d after 3 by k"]),
@@ -515,6 +518,7 @@ def chains(draw: st.DrawFn) -> tuple[list[tuple[int, int]], list[bool], int]:
     return edges, draw(st.lists(st.booleans(), min_size=count, max_size=count)), draw(st.integers(1, count - 1))
 
 
+@quick
 @given(chains())
 def test_a_lossy_channel_matters_if_the_goal_is_not_reached_without_it(
     case: tuple[list[tuple[int, int]], list[bool], int],
@@ -619,6 +623,7 @@ def last_delivery(
     return times[-1] - times[0]
 
 
+@quick
 @given(
     st.integers(1, 20),
     st.integers(1, 600),
@@ -639,6 +644,7 @@ def test_the_redelivery_horizon_is_when_the_last_copy_comes(
     assert built.delivery.horizon(built.system.channels["c"]).seconds == pytest.approx(expected)
 
 
+@quick
 @given(st.integers(1, 20), st.integers(1, 600), st.integers(1, 10000))
 def test_a_retry_channel_counts_once_round(deliveries: int, ack: int, held: int) -> None:
     text = f"""
@@ -651,6 +657,7 @@ def test_a_retry_channel_counts_once_round(deliveries: int, ack: int, held: int)
     assert expected <= last_delivery(deliveries, ack, held, None, rounds=3), "a lower bound"
 
 
+@quick
 @given(st.permutations(["ack-timeout 30s", "dead-letter d after 5", "redrive"]), st.integers(0, 3))
 def test_what_is_not_declared_counts_nothing(clauses: list[str], count: int) -> None:
     def horizon(chosen: list[str]) -> float:
@@ -749,6 +756,7 @@ def test_a_channel_bridges_the_outage_and_the_drain() -> None:
     assert codes((text % ("9m", "80/s")).replace("takes", "notifies  takes"), "DLV608") == []
 
 
+@quick
 @given(st.floats(0.001, 1e7))
 def test_a_suggested_duration_is_long_enough_and_can_be_read_back(seconds: float) -> None:
     built = design(f"channel c {{ retention {at_least(seconds)} }}")
@@ -806,6 +814,7 @@ def found_in(text: str, profile: str) -> set[tuple[str, str]]:
 parts = st.tuples(chosen(CHANNEL), chosen(SERVICE), chosen(HANDLER), chosen(BODY))
 
 
+@quick
 @given(parts, st.sampled_from(PROFILES))
 def test_a_dead_letter_channel_adds_no_finding_but_those_that_judge_it(
     case: tuple[list[str], list[str], list[str], list[str]], profile: str
@@ -819,6 +828,7 @@ def test_a_dead_letter_channel_adds_no_finding_but_those_that_judge_it(
     assert {code for code, _ in parked - before} <= {"DLV606"}
 
 
+@quick
 @given(parts, st.sampled_from(PROFILES))
 def test_an_outbox_adds_no_finding(case: tuple[list[str], list[str], list[str], list[str]], profile: str) -> None:
     channel, service, handler, body = case
@@ -826,6 +836,7 @@ def test_an_outbox_adds_no_finding(case: tuple[list[str], list[str], list[str], 
     assert found_in(shop(channel, service, [*handler, "outbox"], body), profile) <= before
 
 
+@quick
 @given(parts, st.sampled_from(PROFILES), st.sampled_from(["idempotent", "idempotent by k"]))
 def test_idempotency_adds_no_finding(
     case: tuple[list[str], list[str], list[str], list[str]], profile: str, clause: str
@@ -836,6 +847,7 @@ def test_idempotency_adds_no_finding(
     assert found_in(shop(channel, service, [*guarded, clause], body), profile) <= before
 
 
+@quick
 @given(parts)
 def test_stricter_profiles_find_the_same_and_more(case: tuple[list[str], list[str], list[str], list[str]]) -> None:
     text = shop(*case)
@@ -858,6 +870,7 @@ def test_stricter_profiles_find_the_same_and_more_in_real_designs(path: Path) ->
         before = found
 
 
+@quick
 @given(parts, st.permutations(["A", "B", "C"]))
 def test_renaming_permutes_the_findings(
     case: tuple[list[str], list[str], list[str], list[str]], names: list[str]

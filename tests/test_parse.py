@@ -87,13 +87,19 @@ def tokens(text: str) -> list[tuple[str, str]] | None:
 class Larks:
     """Lark's callbacks: the nodes that our own parser makes, under Lark's hands."""
 
-    def __init__(self, source: Source) -> None:
-        self.make = maker(source)
+    source = Source("", "")
 
     def __getattr__(self, rule: str):
         if rule[0] == "_" or rule.isupper():
             raise AttributeError(rule)
-        return lambda children: self.make(str(rule), children)
+        return lambda children: maker(self.source)(str(rule), children)
+
+
+@cache
+def building() -> tuple[Larks, Lark]:
+    makes = Larks()
+    options = {"parser": "lalr", "maybe_placeholders": False, "keep_all_tokens": True, "transformer": makes}
+    return makes, Lark(grammar_text(), **options)
 
 
 @pytest.mark.parametrize("text", VALID, ids=lambda text: text.split("\n")[0][:40])
@@ -101,9 +107,9 @@ def test_a_design_has_the_tree_that_lark_builds(text: str):
     source = Source("shop.coord", text)
     found, _ = parser.cut(source)
     parser.Parser(source, found).run()  # decides what each word is
-    by_lark = Lark(
-        grammar_text(), parser="lalr", maybe_placeholders=False, keep_all_tokens=True, transformer=Larks(source)
-    ).parse_interactive("")
+    makes, lark = building()
+    makes.source = source
+    by_lark = lark.parse_interactive("")
     for token in found:
         by_lark.feed_token(token)
     assert parse(source).declarations == by_lark.feed_eof()

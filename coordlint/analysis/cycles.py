@@ -406,7 +406,11 @@ class Cycles:
                 redrive = channel.fact("redrive")
                 if redrive.declared and redrive.span is not None:
                     moves.append(Move(target, channel, "redrive", redrive.span, after is not None))
-        return list({(move.source, move.target): move for move in reversed(moves)}.values())[::-1]
+        # Of several ways between two channels, the one that asks nobody decides.
+        chosen: dict[tuple[Channel, Channel], Move] = {}
+        for move in sorted(moves, key=lambda move: (_ALONE.index(move.why), move.bounded)):
+            chosen.setdefault((move.source, move.target), move)
+        return sorted(chosen.values(), key=lambda move: (move.source.name, move.target.name))
 
     @cached_property
     def _consumers(self) -> dict[Channel, list[Process]]:
@@ -838,6 +842,10 @@ def _tangles(
 
 
 # ------------------------------------------------------------------------------------------------ channels
+
+
+_ALONE = ("deliveries", "expiry", "rejected", "redrive")
+"""Why a message leaves a channel, from the broker alone to a person."""
 
 
 def _is_decided(way: Iterable[Move]) -> bool:

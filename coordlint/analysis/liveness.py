@@ -28,7 +28,7 @@ class Cause(NamedTuple):
     """Standstills that nothing else explains, and what stands still with them.
 
     Attributes:
-        members: one, or several that only start each other, in model order.
+        members: one, or several that only wait for each other, those that never start before the others.
         follows: the processes that never run because of it, in model order.
         flows: the flows whose goal is never reached because of it, by name.
     """
@@ -240,7 +240,8 @@ class Liveness:
             for group in nx.strongly_connected_components(graph)
             if all(source in group for node in group for source in graph.predecessors(node))
         ]
-        return [tuple(self._standstills[order[i]] for i in group) for group in sorted(groups)]
+        members = [[self._standstills[order[i]] for i in group] for group in sorted(groups)]
+        return [tuple(sorted(group, key=_prominence)) for group in members]
 
     def _explained_by(self, standstill: Standstill) -> Iterable[Process]:
         """The processes that would end the standstill if they did what their text says."""
@@ -342,6 +343,15 @@ class Liveness:
     def _happens(self, node: int, holds: set[int]) -> bool:
         message = self.causality.message_at(node)
         return (self.causality.done(node) if message is None else self.causality.sent(message)) in holds
+
+
+def _prominence(standstill: Standstill) -> int:
+    """What never starts comes first, then what waits in vain."""
+    kind = standstill.action.kind if standstill.action is not None else "start"
+    return _PROMINENCE.index(kind) if kind in _PROMINENCE else len(_PROMINENCE)
+
+
+_PROMINENCE = ("start", "await", "call")
 
 
 def _is_worth_saying(first: Standstill, follows: Sequence[Process], flows: Sequence[FlowView]) -> bool:

@@ -23,7 +23,7 @@ Effect: TypeAlias = Literal["state", "external", "projection", "notify", "none"]
 """What a handler does: changes data, acts outside of them, builds a read model, tells people, or nothing that is declared."""
 
 MANY = 4
-"""An operation that more processes than this request is a general one, which says nothing about any two of them."""
+"""What more processes than this request, or write in the same way, is general and says nothing about any two of them."""
 
 
 class Operation(NamedTuple):
@@ -456,9 +456,8 @@ class Scopes:
         for processes in by_writes.values():
             commanded = [process for process in processes if process.command is not None]
             reacting = [process for process in processes if self._event(process) is not None]
-            for one in commanded[:MANY]:
-                for other in reacting[:MANY]:
-                    yield one, other, False
+            if len(commanded) <= MANY and len(reacting) <= MANY:
+                yield from ((one, other, False) for one in commanded for other in reacting)
 
     def _only_from(self, event: Message, processes: list[Process]) -> bool:
         return {emit.process for emit in self.index.emitters.get(event, ())} == set(processes)

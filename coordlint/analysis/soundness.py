@@ -129,14 +129,17 @@ def _again(system: System, process: Process, loop: Action) -> int:
 
 
 def dead(system: System, process: Process) -> list[Action]:
-    """The first action of each stretch of statements that control never reaches, in order."""
-    reached = _forward(system, (process.start,))
+    """The first action of each stretch of statements that control never reaches, in order.
+
+    A join is passed only if each branch of its fork can come to it.
+    """
+    reached = _passed(system, process)
     unreached = [
         number
         for number in process.actions
         if number not in reached and system.actions[number].region == "main" and _is_statement(system.actions[number])
     ]
-    return [system.actions[group[0]] for group in _groups(system, unreached, process)]
+    return [system.actions[group[0]] for group in _groups(system, unreached, process, reached)]
 
 
 def endless(system: System, process: Process) -> list[Action]:
@@ -152,9 +155,9 @@ def endless(system: System, process: Process) -> list[Action]:
             if number not in leaving:
                 leaving.add(number)
                 pending.append(number)
-    caught = sorted(_forward(system, (process.start,)) - leaving)
+    reached = _forward(system, (process.start,))
     found = []
-    for group in _groups(system, caught, process):
+    for group in _groups(system, sorted(reached - leaving), process, reached):
         jumps = [number for number in group if system.actions[number].mode == "goto"]
         found.append(system.actions[(jumps or group)[-1]])
     return found
@@ -209,7 +212,38 @@ def _forward(system: System, starts: Iterable[int]) -> set[int]:
     return seen
 
 
-def _groups(system: System, numbers: list[int], process: Process) -> list[list[int]]:
+def _passed(system: System, process: Process) -> set[int]:
+    """The actions that control can reach when joins wait for all of their branches."""
+    waiting = _waiting(system, process)
+    seen = {process.start}
+    stack = [process.start]
+    while stack:
+        number = stack.pop()
+        for edge in system.actions[number].edges:
+            missing = waiting.get(edge.target)
+            if missing is not None:
+                missing.discard(number)
+            if edge.target not in seen and not missing:
+                seen.add(edge.target)
+                stack.append(edge.target)
+    return seen
+
+
+def _waiting(system: System, process: Process) -> dict[int, set[int]]:
+    """For each join of several branches that all have to arrive, the actions that it waits for; -1 for a branch that never
+    comes to it.
+    """
+    forks = [a for a in system.actions_of(process, "fork") if a.mode != "any" and len(a.edges) > 1 and a.region == "main"]
+    result: dict[int, set[int]] = {}
+    for fork in forks:
+        join = _join_of(system, process, fork)
+        arriving = {number for number in range(fork.id, join) if any(e.target == join for e in system.actions[number].edges)}
+        branches = len(arriving - {fork.id}) + sum(1 for edge in fork.edges if edge.target == join)
+        result[join] = arriving if branches == len(fork.edges) else {*arriving, -1}
+    return result
+
+
+def _groups(system: System, numbers: list[int], process: Process, reached: set[int]) -> list[list[int]]:
     """The numbers in groups that control connects (also over nodes that are no statements), each in order."""
     first, last = process.actions[0], process.actions[-1]
     wanted = set(numbers)
@@ -221,7 +255,6 @@ def _groups(system: System, numbers: list[int], process: Process) -> list[list[i
             number = parent[number]
         return number
 
-    reached = _forward(system, (process.start,))
     for number in process.actions:
         for edge in system.actions[number].edges:
             inside = number in wanted or (number not in reached and not _is_statement(system.actions[number]))

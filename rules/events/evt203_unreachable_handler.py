@@ -134,14 +134,16 @@ def _finding(design: Design, cause: Cause) -> Finding:
 def _message(design: Design, cause: Cause) -> str:
     process, action = cause.members[0]
     who = called(process)
+    circle = ""
     if len(cause.members) > 1:
         others = " and ".join(called(one.process) for one in cause.members[1:3])
-        return f"{who} never runs: it and {others} only start each other"
+        verb = "start" if all(one.action is None for one in cause.members) else "wait for"
+        circle = f"it and {others} only {verb} each other"
     if action is None:
-        return f"{who} never runs: {_why_not_started(design, process)}"
+        return f"{who} never runs: {circle or _why_not_started(design, process)}"
     if action.kind == "await":
         names = listed((use.message.name for use in action.uses), word="or")
-        return f"{who} waits in vain for {names}: {_why_not_sent(design, action)}"
+        return f"{who} waits in vain for {names}: {circle or _why_not_sent(design, action)}"
     return f"{who} never gets past `{_text(action)}`, which can only end in failure"
 
 
@@ -183,7 +185,12 @@ def _label(action: Action | None) -> str:
 
 
 def _circle(cause: Cause) -> list[Label]:
-    return [Label(one.process.place, "never runs either") for one in cause.members[1:]]
+    return [
+        Label(one.process.place, "never runs either")
+        if one.action is None
+        else Label(one.action.span, "nothing leads on from here either")
+        for one in cause.members[1:]
+    ]
 
 
 def _clues(design: Design, standstill: Standstill) -> list[Label]:
