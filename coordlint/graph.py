@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from coordlint.system import Action, Channel, EntityUse, Message, Process, Service, Store, System
+from coordlint.system import Action, EntityUse, Message, Process, Service, Store, System
 
 if TYPE_CHECKING:
-    import networkx as nx
+    pass
 
 
 class Index:
@@ -100,70 +100,6 @@ class Index:
         return services.pop() if len(services) == 1 else None
 
 
-def call_graph(index: Index) -> nx.DiGraph[Process]:
-    """G_op: process -> process for every synchronous call; the edge attribute ``calls`` lists the call actions."""
-    import networkx as nx
-
-    graph: nx.DiGraph[Process] = nx.DiGraph()
-    graph.add_nodes_from(index.system.processes)
-    for action in index.system.actions:
-        if action.kind != "call":
-            continue
-        for callee in index.handlers(action.message):
-            if not graph.has_edge(action.process, callee):
-                graph.add_edge(action.process, callee, calls=[])
-            graph.edges[action.process, callee]["calls"].append(action)
-    return graph
-
-
-def service_graph(index: Index) -> nx.DiGraph[Service]:
-    """G_dep: service -> service it depends on. Edge attribute ``via``: list of (kind, action or process, message).
-
-    Kinds: ``call`` and ``send`` from the requesting to the handling service; ``event`` from the consumer to the publisher
-    (the consumer depends on the publisher's schema); ``uses`` for a declared ``uses``.
-    """
-    import networkx as nx
-
-    graph: nx.DiGraph[Service] = nx.DiGraph()
-    graph.add_nodes_from(index.system.services.values())
-
-    def add(source: Service, target: Service, kind: str, what: object, message: Message | None) -> None:
-        if source is target:
-            return
-        if not graph.has_edge(source, target):
-            graph.add_edge(source, target, via=[])
-        graph.edges[source, target]["via"].append((kind, what, message))
-
-    for action in index.system.actions:
-        if action.kind in {"call", "send"}:
-            services = [process.service for process in index.consumers(action.message)]
-            if not services and action.use.service is not None:
-                services = [action.use.service]
-            for service in dict.fromkeys(services):
-                add(action.process.service, service, action.kind, action, action.message)
-        elif action.kind == "emit":
-            for process in index.consumers(action.message):
-                add(process.service, action.process.service, "event", process, action.message)
-    for service in index.system.services.values():
-        for use in service.uses:
-            if isinstance(use.target, Service):
-                add(service, use.target, "uses", use, None)
-    return graph
-
-
-def dead_letter_graph(system: System) -> nx.DiGraph[Channel]:
-    """G_dl: channel -> the channel its dead letters go to."""
-    import networkx as nx
-
-    graph: nx.DiGraph[Channel] = nx.DiGraph()
-    graph.add_nodes_from(system.channels.values())
-    for channel in system.channels.values():
-        fact = channel.fact("dead_letter")
-        if fact.declared:
-            graph.add_edge(channel, fact.value.channel, fact=fact)
-    return graph
-
-
 def causal_successors(index: Index, *, returns: bool = False, polls: bool = False) -> list[list[int]]:
     """G_msg as adjacency lists: what may cause what, on actions and messages.
 
@@ -203,19 +139,6 @@ def causal_successors(index: Index, *, returns: bool = False, polls: bool = Fals
 def message_numbers(system: System) -> dict[Message, int]:
     """The node numbers of the declared messages in :func:`causal_successors`."""
     return {message: len(system.actions) + i for i, message in enumerate(system.messages.values())}
-
-
-def causal_graph(successors: list[list[int]], without: Iterable[int] = ()) -> nx.DiGraph[int]:
-    """The networkx view of :func:`causal_successors`, without the nodes to leave out."""
-    import networkx as nx
-
-    graph: nx.DiGraph[int] = nx.DiGraph()
-    left_out = set(without)
-    for node, targets in enumerate(successors):
-        if node not in left_out:
-            graph.add_node(node)
-            graph.add_edges_from((node, target) for target in targets if target not in left_out)
-    return graph
 
 
 def _add_once(processes: list[Process], process: Process) -> None:

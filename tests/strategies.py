@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(r"\b[a-z]+\d+_\b")
 
 
 class Part(NamedTuple):
-    """A declaration: what stands before its body, the lines of the body in no order, then the statements in theirs."""
+    """A declaration: what stands before its body, the lines of the body in no order, then statements or fields in theirs."""
 
     head: str
     lines: tuple[str, ...] = ()
@@ -215,9 +215,8 @@ def _message(draw: st.DrawFn, kind: str, name: str, world: _World) -> list[Part]
     via = f" via {_one(draw, world.channels)}" if world.channels and draw(st.booleans()) else ""
     found = []
     for version in versions:
-        fields = _some(draw, ("id: uuid", "other: int", "state: NEW | PAID", "text: string?", "items: Thing[] = []"))
+        fields = _some(draw, ("id: uuid", "other: int", "state: NEW | PAID", "text: string?", "items: string[] = []"))
         lines = [
-            *fields,
             *_maybe(draw, "key id", of=2),
             *_maybe(draw, lambda: f"compatible {_one(draw, ['none', 'backward', 'full transitive'])}"),
             *_maybe(draw, "deprecated until 2027-01-31", of=8),
@@ -227,8 +226,7 @@ def _message(draw: st.DrawFn, kind: str, name: str, world: _World) -> list[Part]
             *_maybe(draw, "terminal", of=6),
             *_maybe(draw, "technical", of=8),
         ]
-        lines = [line.replace("Thing[]", "string[]") for line in lines]
-        found.append(Part(f"{before}{kind} {name}{version}{via}", tuple(lines)))
+        found.append(Part(f"{before}{kind} {name}{version}{via}", tuple(lines), tuple(fields)))
     return found
 
 

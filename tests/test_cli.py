@@ -15,8 +15,8 @@ from coordlint import __version__
 from coordlint.cli import run, wants_color
 from coordlint.rule import Rule
 
-CLEAN = "service Orders { replicas 3 }\n"
-BROKEN = "service Orders { replicas three }\n"
+CLEAN = "external service Shopper { calls Orders.Ask }\nquery Ask\nservice Orders { replicas 3  handles Ask succeeds }\n"
+BROKEN = CLEAN.replace("3", "three")
 
 
 @pytest.fixture(autouse=True)

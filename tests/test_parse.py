@@ -17,6 +17,7 @@ from lark.exceptions import UnexpectedInput
 from coordlint import parse as parser
 from coordlint.check import check
 from coordlint.design import load
+from coordlint.lalr import push
 from coordlint.parse import grammar, parse
 from coordlint.source import LONGEST_LINE, Source, Span, decode_source
 from coordlint.syntax import Clause, Document, Name, Value
@@ -165,19 +166,19 @@ def words(terminal: str) -> tuple[str, ...]:
 @st.composite
 def walks(draw: st.DrawFn) -> str:
     """A text along a random way through the parser's states, so that most of them are designs."""
-    empty = parser._Parser(Source("", ""), [])
-    stack = [empty.first]
+    empty = parser.Parser(Source("", ""), [])
+    stack = [empty.tables.first]
     parts: list[str] = []
     wanted = draw(st.integers(1, 60))
     while len(parts) < 3 * wanted + 200:
-        accepted = sorted(one for one in empty.states[stack[-1]] if one.isupper() and empty.accepts(stack, one))
+        accepted = sorted(one for one in empty.tables.steps[stack[-1]] if one.isupper() and empty.accepts(stack, one))
         if len(parts) >= 2 * wanted:
             if "$END" in accepted:
                 return "".join(parts)
             terminal = next((one for one in FINISHERS if one in accepted), accepted[0])
         else:
             terminal = draw(st.sampled_from([one for one in accepted if one != "$END"]))
-        assert empty.push(stack, terminal)
+        assert push(empty.tables, stack, terminal)
         parts += [draw(st.sampled_from(words(terminal))), draw(st.sampled_from(BLANKS))]
     assume(False)
     return ""

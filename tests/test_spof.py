@@ -21,7 +21,7 @@ from coordlint.design import Design, load
 from coordlint.finding import Finding, Severity
 from coordlint.source import Source
 
-quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # ------------------------------------------------------------------------------------------------ small random designs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -93,16 +93,26 @@ def availability_bound(
     others = [component for component in chances if component not in factored]
     structure = _Structure(view, cone, others, states)
     rest = structure.probability(chances)
-    gains = {component: always * rest * (1 / chances[component] - 1) for component in needed if chances[component]}
+    gains = {component: rest * _gain_of(component, always, needed, chances) for component in needed}
     for component, importance in zip(structure.variables, structure.importances(chances), strict=True):
         gains[component] = always * (1 - chances[component]) * importance
     found = [
         Contributor(component, facts[component], chances[component], gain)
         for component, gain in gains.items()
-        if gain > 0
+        if gain > 0 or component in factored
     ]
     found.sort(key=lambda one: (-one.gain, one.component.name))
     return Bound(always * rest, structure.exact, tuple(found))
+
+
+def _gain_of(
+    component: Component, product: float, needed: Sequence[Component], chances: Mapping[Component, float]
+) -> float:
+    """By how much the product over the needed components rises if that one never fails."""
+    own = chances[component]
+    if own > 0:
+        return product * (1 / own - 1)
+    return math.prod(chances[one] for one in needed if one is not component)
 
 
 def k_of_n(availability: float, n: int, k: int) -> float:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from coordlint.system import Action, Edge, Process
 
 
-def forward_edges(
-    process: Process, actions: Sequence[Action], keep: Callable[[Action, Edge], bool] | None = None
-) -> tuple[dict[int, list[Edge]], dict[int, int]]:
-    """The edges of a process without those that lead back, and for each end of a ``repeat`` body the head of its loop.
+class Forward(NamedTuple):
+    """The control flow of a process without the edges that lead back.
 
-    A ``for each`` is left behind its body instead of at its head, so that a course passes the body once. Only actions that
-    control can reach from the start have an entry.
+    Attributes:
+        edges: for each action that control can reach, where it goes next.
+        repeats: the end of the body of a ``repeat`` -> the head of its loop.
+        leaves: edges (source, target) from the end of a ``for each`` body past its head -> the head whose exit they take.
+    """
+
+    edges: dict[int, list[Edge]]
+    repeats: dict[int, int]
+    leaves: dict[tuple[int, int], int]
+
+
+def forward(process: Process, actions: Sequence[Action], keep: Callable[[Action, Edge], bool] | None = None) -> Forward:
+    """The control flow of a process without the edges that lead back.
+
+    A ``for each`` is left behind its body as well as at its head, so that a course can pass the body once.
 
     Args:
         process: the process.
@@ -21,23 +33,29 @@ def forward_edges(
         keep: whether an edge counts at all; all do if left out.
     """
     edges: dict[int, list[Edge]] = {}
-    loops: dict[int, int] = {}
+    repeats: dict[int, int] = {}
+    leaves: dict[tuple[int, int], int] = {}
     for number in process.actions:
         found: list[Edge] = []
-        pending = [edge for edge in reversed(actions[number].edges) if keep is None or keep(actions[number], edge)]
+        pending = [
+            (edge, -1) for edge in reversed(actions[number].edges) if keep is None or keep(actions[number], edge)
+        ]
         passed: set[int] = set()
         while pending:
-            edge = pending.pop()
+            edge, loop = pending.pop()
             target = actions[edge.target]
             if target.kind != "loop" or number < target.id:
                 found.append(edge)
+                if loop >= 0:
+                    leaves[number, edge.target] = loop
             elif target.mode == "repeat":
-                loops[number] = target.id
+                repeats[number] = target.id
             elif target.id not in passed:
                 passed.add(target.id)
-                pending += [edge._replace(target=one.target) for one in reversed(target.edges) if one.kind == "exit"]
+                exits = [one for one in reversed(target.edges) if one.kind == "exit"]
+                pending += [(edge._replace(target=one.target), target.id) for one in exits]
         edges[number] = found
-    return _without_back_edges(process.start, edges), loops
+    return Forward(_without_back_edges(process.start, edges), repeats, leaves)
 
 
 def in_order(start: int, edges: dict[int, list[Edge]]) -> list[int]:

@@ -170,45 +170,53 @@ def tolerance(component: Component, *, zones: bool = False) -> Tolerance:
 
 def _service_tolerance(service: Service, ask_zones: bool) -> Tolerance:
     replicas, zones = service.fact("replicas"), service.fact("zones")
-    if ask_zones and zones.declared and zones.value == 1:
+    if ask_zones and _count(zones) == 1:
         return Tolerance(0, (zones, replicas) if replicas.declared else (zones,))
-    if replicas.declared:
-        return Tolerance(max(replicas.value - 1, 0), (replicas,))
-    if zones.declared and zones.value > 1:  # a replica in each
-        return Tolerance(zones.value - 1, (zones,))
+    count = _count(replicas)
+    if count is not None:
+        return Tolerance(count - 1, (replicas,))
+    spread = _count(zones)
+    if spread is not None and spread > 1:  # a replica in each
+        return Tolerance(spread - 1, (zones,))
     return Tolerance(None)
 
 
 def _store_tolerance(store: Store) -> Tolerance:
     replicas, failover = store.fact("replicas"), store.fact("failover")
-    if replicas.declared and replicas.value <= 1:
+    count = _count(replicas)
+    if count == 1:
         return Tolerance(0, (replicas,))
     if failover.declared:
         facts = (failover, replicas) if replicas.declared else (failover,)
         if failover.value != "auto":
             return Tolerance(0, facts)
-        return Tolerance(replicas.value - 1 if replicas.declared else 1, facts)
+        return Tolerance(count - 1 if count is not None else 1, facts)
     return Tolerance(None, (replicas,) if replicas.declared else ())
 
 
 def _broker_tolerance(broker: Broker) -> Tolerance:
     nodes, replication = broker.fact("nodes"), broker.fact("replication")
     insync, quorum = broker.fact("min_insync"), broker.fact("quorum")
-    limits = []
-    if nodes.declared:
-        voting = quorum.declared and nodes.value > 1
-        limits.append(
-            Tolerance((nodes.value - 1) // 2, (nodes, quorum)) if voting else Tolerance(nodes.value - 1, (nodes,))
-        )
-    if replication.declared and insync.declared:
-        limits.append(Tolerance(replication.value - insync.value, (replication, insync)))
-    elif replication.declared:
-        limits.append(Tolerance(replication.value - 1, (replication,)))
+    limits: list[tuple[int, tuple[Fact, ...]]] = []
+    running, copies, needed = _count(nodes), _count(replication), _count(insync)
+    if copies is not None:
+        if needed is not None and needed <= copies:
+            limits.append((copies - needed, (replication, insync)))
+        else:
+            limits.append((copies - 1, (replication,)))
+    if running is not None:
+        voting = quorum.declared and running > 1
+        limits.append(((running - 1) // 2, (nodes, quorum)) if voting else (running - 1, (nodes,)))
     if not limits:
         return Tolerance(None)
-    smallest = min(max(limit.crashes or 0, 0) for limit in limits)
-    facts = [fact for limit in limits if max(limit.crashes or 0, 0) == smallest for fact in limit.facts]
-    return Tolerance(smallest, tuple(facts))
+    smallest = min(crashes for crashes, _ in limits)
+    # The number of nodes comes first: without a second node there is no place for a second copy.
+    return Tolerance(smallest, tuple(fact for crashes, facts in limits[::-1] if crashes == smallest for fact in facts))
+
+
+def _count(fact: Fact) -> int | None:
+    """A declared number of units; none is no number of them (REF003 says so)."""
+    return int(fact.value) if fact.declared and fact.value >= 1 else None
 
 
 # ------------------------------------------------------------------------------------------------ stall or loss

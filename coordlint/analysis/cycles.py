@@ -648,6 +648,9 @@ def _weights(links: Links, rates: Mapping[tuple[Process, Via], Emission]) -> dic
     return result
 
 
+_LARGEST = 300
+
+
 def loop_gain(weights: Mapping[Process, Mapping[Process, float]], start: Process) -> float:
     """The mean number of times that one run of a process leads back to it, counting each way back once.
 
@@ -656,9 +659,11 @@ def loop_gain(weights: Mapping[Process, Mapping[Process, float]], start: Process
     ``g`` of the start as its own weight: a single cycle gives the product of its weights. Below 1 the loop dies out with
     probability 1, and the start runs ``1 / (1 - g)`` times for one trigger on average (sum of a geometric series); at 1 and
     above it does not (Harris, "The theory of branching processes", 1963, ch. II). Infinity where a part beside the start does
-    not die out.
+    not die out, and for more than a few hundred processes, where it would take too long.
     """
     rows = {process: dict(row) for process, row in weights.items()}
+    if len(rows) > _LARGEST:
+        return math.inf
     for process in sorted(rows, key=lambda one: one.start):
         if process is start:
             continue
@@ -678,7 +683,7 @@ def loop_gain(weights: Mapping[Process, Mapping[Process, float]], start: Process
 
 
 def shortest_cycle(
-    successors: Mapping[object, Sequence[object]], edges: Iterable[tuple[object, object]], tries: int = 400
+    successors: Mapping[object, Sequence[object]], edges: Iterable[tuple[object, object]], tries: int = 100
 ) -> list[object] | None:
     """The shortest cycle through one of the edges, as the nodes on it from that edge's source; None if there is none.
 

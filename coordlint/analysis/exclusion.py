@@ -42,14 +42,12 @@ class Exclusion:
             first, second: plain nodes: action ids, and behind them the messages.
             roots: the plain nodes that runs start at.
         """
-        leading = self._leading(None, (first, second))
-        return any(self._from(root, first, second) for root in sorted(leading.intersection(roots)))
+        to_first, to_second = self._leading(first), self._leading(second)
+        leading = to_first | to_second
+        return any(self._from(root, first, second, leading) for root in sorted(to_first & to_second & set(roots)))
 
-    def _from(self, root: int, first: int, second: int) -> bool:
-        leading = self._leading(root, (first, second))
-        if root not in leading:
-            return False
-        ways = _Ways(self, leading, root)
+    def _from(self, root: int, first: int, second: int, leading: set[int]) -> bool:
+        ways = _Ways(self, self._between(root, leading), root)
         if not _narrow(ways, first, second):
             return False
         return (
@@ -59,17 +57,24 @@ class Exclusion:
             or _both(ways, root, first, second)
         )
 
-    def _leading(self, root: int | None, nodes: Iterable[int]) -> set[int]:
-        """The nodes from which those can be reached, before the run comes back to its root if one is given."""
-        seen = set(nodes)
-        stack = list(seen)
+    def _leading(self, node: int) -> set[int]:
+        """The nodes from which that one can be reached."""
+        seen, stack = {node}, [node]
         while stack:
-            node = stack.pop()
-            if node != root:
-                for source in self.predecessors[node]:
-                    if source not in seen:
-                        seen.add(source)
-                        stack.append(source)
+            for source in self.predecessors[stack.pop()]:
+                if source not in seen:
+                    seen.add(source)
+                    stack.append(source)
+        return seen
+
+    def _between(self, root: int, leading: set[int]) -> set[int]:
+        """Those of the nodes that the root leads to."""
+        seen, stack = {root}, [root]
+        while stack:
+            for target in self.successors[stack.pop()]:
+                if target in leading and target not in seen:
+                    seen.add(target)
+                    stack.append(target)
         return seen
 
 

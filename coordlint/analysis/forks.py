@@ -160,11 +160,13 @@ class Forks:
         return action.kind == "start" and any(trigger.kind in {"entry", "timer"} for trigger in action.process.triggers)
 
     def _flows_of(self, nodes: Iterable[int]) -> dict[int, list[FlowView]]:
+        """The flows in which each of these actions can happen."""
         wanted = set(nodes)
         found: dict[int, list[FlowView]] = {}
         for view in self.views if wanted else ():
             for node in wanted & view.nodes:
-                found.setdefault(node, []).append(view)
+                if self.causality.entered(node) in view.holds:
+                    found.setdefault(node, []).append(view)
         return found
 
     # -------------------------------------------------------------------------------------------- declared orders

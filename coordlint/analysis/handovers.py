@@ -83,9 +83,7 @@ class Handovers:
 
     def _leaving(self, view: FlowView) -> Iterator[Handover]:
         bearing, taking_part = view.load_bearing, set(view.processes)
-        for workflow in self.scopes.workflows:
-            if workflow not in taking_part:
-                continue
+        for workflow in _workflows(view):
             for publication in self._published(workflow):
                 for target in self.index.started.get(publication.event, ()):
                     if target in taking_part and target is not workflow and not target.contract:
@@ -132,15 +130,9 @@ class Handovers:
 
     def _starting(self, view: FlowView) -> Iterator[Handover]:
         taking_part = set(view.processes)
-        led = {
-            publication.emit
-            for workflow in self.scopes.workflows
-            if workflow in taking_part
-            for publication in self._published(workflow)
-        }
-        for workflow in self.scopes.workflows:
-            if workflow not in taking_part or workflow.workflow is None:
-                continue
+        led = {publication.emit for workflow in _workflows(view) for publication in self._published(workflow)}
+        for workflow in _workflows(view):
+            assert workflow.workflow is not None
             events = [u.message for t in workflow.triggers for u in t.uses if u.message.kind == "event"]
             for event in events:
                 for emit in self.index.emitters.get(event, ()):
@@ -174,7 +166,7 @@ class Handovers:
         """The workflows without which the goal is not reached and that command other services, in model order."""
         return [
             process
-            for process in self.scopes.workflows
+            for process in _workflows(view)
             if process in view.load_bearing
             and any(one is not process.service for one in self.scopes.scope(process).participants)
         ]
@@ -182,7 +174,7 @@ class Handovers:
     def _reacting(self, view: FlowView) -> list[Process]:
         """The reactions without which the goal is not reached, but for those that lead to the start of a workflow."""
         bearing = view.load_bearing
-        workflows = [process for process in self.scopes.workflows if process in bearing]
+        workflows = [process for process in _workflows(view) if process in bearing]
         found = []
         for process in sorted(bearing, key=lambda one: one.start):
             if process.kind != "handler" or process.service.external:
@@ -261,3 +253,8 @@ class Handovers:
                 seen.add(number)
                 stack += [edge.target for edge in self.scopes.system.actions[number].edges]
         return seen
+
+
+def _workflows(view: FlowView) -> list[Process]:
+    """The workflows that take part in a flow, in model order."""
+    return [process for process in view.processes if process.workflow is not None]

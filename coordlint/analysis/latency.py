@@ -6,13 +6,14 @@ Every number is a bound that stays sound when facts are missing: what nobody dec
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
 from coordlint.analysis.calls import Calls, Governed, Reason
-from coordlint.analysis.courses import forward_edges, in_order
+from coordlint.analysis.courses import forward, in_order
 from coordlint.analysis.flows import FlowView
 from coordlint.system import Action, Backoff, Message, Process, Step, System, Workflow
 
@@ -73,7 +74,7 @@ def exceeds(left: float, right: float) -> bool:
 
 def seconds_text(seconds: float) -> str:
     """A duration as the language writes it: ``600ms``, ``9.41s``, ``40m``, ``1.5h``, ``7d``; six digits at most."""
-    if seconds == float("inf"):
+    if seconds == math.inf:
         return "for ever"
     for size, name in ((86400, "d"), (3600, "h"), (60, "m")):
         value = seconds / size
@@ -93,17 +94,17 @@ def backoff_duration(attempts: int, backoff: Backoff | None) -> float:
     """
     if backoff is None:
         return 0.0
-    total, wait, left = 0.0, backoff.base, attempts - 1
-    cap = backoff.cap if backoff.cap is not None else float("inf")
-    while left > 0:
-        if backoff.factor <= 1 or wait >= cap:
-            return total + left * min(wait, cap)
-        total += wait
-        wait *= backoff.factor
-        left -= 1
-        if wait == float("inf"):
-            return wait if cap == wait else total + left * cap
-    return total
+    waits = attempts - 1
+    growth = math.log(backoff.factor) if backoff.factor > 1 else 0.0
+    cap = backoff.cap if backoff.cap is not None else math.inf
+    if growth == 0.0 or cap <= backoff.base:
+        return waits * min(backoff.base, cap)
+    growing = waits if math.isinf(cap) else min(waits, math.ceil(math.log(cap / backoff.base) / growth))
+    capped = (waits - growing) * cap if waits > growing else 0.0
+    try:
+        return backoff.base * math.expm1(growing * growth) / math.expm1(growth) + capped
+    except OverflowError:
+        return math.inf
 
 
 def attempts_duration(attempt: float, attempts: int, backoff: Backoff | None = None) -> float:
@@ -159,7 +160,7 @@ def _governed_terms(seconds: float, inner: Duration, governed: Governed) -> tupl
 
 
 def _attempts_text(attempts: float) -> str:
-    return "no bound of the attempts" if attempts == float("inf") else f"{int(attempts)} attempts in all"
+    return "no bound of the attempts" if attempts == math.inf else f"{int(attempts)} attempts in all"
 
 
 # ------------------------------------------------------------------------------------------------ courses through a process
@@ -291,7 +292,7 @@ class Latency:
         N times in the worst case. Linear in the actions and edges of the process.
         """
         actions = self.system.actions
-        edges, loops = forward_edges(process, actions)
+        edges, loops, behind = forward(process, actions)
         incoming: dict[int, list[int]] = {}
         for source, out in edges.items():
             for edge in out:
@@ -300,6 +301,7 @@ class Latency:
         leaves: dict[int, float] = {}
         came: dict[int, int] = {}
         entry: dict[Step, float] = {}
+        pick = max if worst else min
         for number in in_order(process.start, edges):
             action = actions[number]
             sources = [source for source in incoming.get(number, ()) if source in leaves]
@@ -307,9 +309,16 @@ class Latency:
                 times = [
                     (self._leaving(leaves, entry, actions[source], action, worst=worst), source) for source in sources
                 ]
-                longest = worst if action.kind != "join" else action.mode != "any"
-                pick = max if longest else min
-                arrival[number], came[number] = pick(times, key=_time)
+                if action.kind == "join":
+                    # The ways out of a loop arrive as one branch.
+                    branches: dict[int, list[tuple[float, int]]] = {}
+                    for one in times:
+                        branches.setdefault(behind.get((one[1], number), one[1]), []).append(one)
+                    times = [pick(ways, key=_time) for ways in branches.values()]
+                    last = min if action.mode == "any" else max
+                    arrival[number], came[number] = last(times, key=_time)
+                else:
+                    arrival[number], came[number] = pick(times, key=_time)
             elif number not in arrival:
                 continue
             step = action.step
@@ -342,7 +351,7 @@ class Latency:
     def _terms(self, process: Process, course: Course) -> tuple[list[Term], list[str]]:
         """The addends on the course to the end of the process, in order; a step that is a unit is one addend."""
         actions = self.system.actions
-        _, loops = forward_edges(process, actions)
+        loops = forward(process, actions).repeats
         path: list[tuple[int, int]] = []
         open_loops: list[int] = []
         times = 1

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
 from coordlint.analysis.orphans import Orphans
 from coordlint.system import Action, Message, MessageUse, Process, Workflow
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Standstill(NamedTuple):
@@ -29,12 +32,12 @@ class Cause(NamedTuple):
 
     Attributes:
         members: one, or several that only wait for each other, those that never start before the others.
-        follows: the processes that never run because of it, in model order.
+        follows: what stands still because of it, in model order.
         flows: the flows whose goal is never reached because of it, by name.
     """
 
     members: tuple[Standstill, ...]
-    follows: tuple[Process, ...]
+    follows: tuple[Standstill, ...]
     flows: tuple[FlowView, ...]
 
 
@@ -105,19 +108,18 @@ class Liveness:
     @cached_property
     def causes(self) -> tuple[Cause, ...]:
         """The standstills that no unpublished event explains, grouped by where they begin, in model order."""
-        follows: list[list[Process]] = [[] for _ in self._groups]
-        members = {one.process for group in self._groups for one in group}
-        for process in self.system.processes:
-            number = self._cause_origin.get(process.start)
-            if number is not None and process not in members and process in self._standstills:
-                follows[number].append(process)
+        follows: list[list[Standstill]] = [[] for _ in self._groups]
+        for process, standstill in self._standstills.items():
+            number = self._cause_of[process]
+            if standstill not in self._groups[number]:
+                follows[number].append(standstill)
         flows: list[list[FlowView]] = [[] for _ in self._groups]
         for view, number in self._flows_by_cause:
             flows[number].append(view)
         return tuple(
             Cause(group, tuple(follows[i]), tuple(flows[i]))
             for i, group in enumerate(self._groups)
-            if _is_worth_saying(group[0], follows[i], flows[i])
+            if self._is_worth_saying(group, bool(flows[i]))
         )
 
     @cached_property
@@ -223,25 +225,58 @@ class Liveness:
         return action.kind == "await" or any(self.causality.entered(target) not in self._repaired for target in onward)
 
     @cached_property
-    def _groups(self) -> list[tuple[Standstill, ...]]:
-        """The standstills that are explained by none outside their group, in model order."""
+    def _explanations(self) -> nx.DiGraph[int]:
+        """Standstill -> those that it explains, by their place in model order."""
         import networkx as nx
 
         graph: nx.DiGraph[int] = nx.DiGraph()
-        order = list(self._standstills)
-        number = {process: i for i, process in enumerate(order)}
-        graph.add_nodes_from(range(len(order)))
+        number = {process: i for i, process in enumerate(self._standstills)}
+        graph.add_nodes_from(number.values())
         for process, standstill in self._standstills.items():
             for source in self._explained_by(standstill):
                 if source in number:
                     graph.add_edge(number[source], number[process])
+        return graph
+
+    @cached_property
+    def _groups(self) -> list[tuple[Standstill, ...]]:
+        """The standstills that are explained by none outside their group, in model order."""
+        import networkx as nx
+
+        standstills = list(self._standstills.values())
         groups = [
             sorted(group)
-            for group in nx.strongly_connected_components(graph)
-            if all(source in group for node in group for source in graph.predecessors(node))
+            for group in nx.strongly_connected_components(self._explanations)
+            if all(source in group for node in group for source in self._explanations.predecessors(node))
         ]
-        members = [[self._standstills[order[i]] for i in group] for group in sorted(groups)]
-        return [tuple(sorted(group, key=_prominence)) for group in members]
+        return [tuple(sorted((standstills[i] for i in group), key=_prominence)) for group in sorted(groups)]
+
+    @cached_property
+    def _cause_of(self) -> dict[Process, int]:
+        """The group that explains each standstill: the nearest, of several the first."""
+        order = list(self._standstills)
+        number = {process: i for i, process in enumerate(order)}
+        found = {member.process: i for i, group in enumerate(self._groups) for member in group}
+        queue = deque(found)
+        while queue:
+            process = queue.popleft()
+            for i in sorted(self._explanations.successors(number[process])):
+                if order[i] not in found:
+                    found[order[i]] = found[process]
+                    queue.append(order[i])
+        return found
+
+    def _is_worth_saying(self, group: Sequence[Standstill], loses_flow: bool) -> bool:
+        """A call that cannot end well matters if something waits behind it; for statements out of reach, see SAG307."""
+        first = group[0].action
+        if first is None or first.kind == "await":
+            return True
+        members = {member.process for member in group}
+        order = list(self._standstills)
+        successors = {
+            order[j] for i, process in enumerate(order) if process in members for j in self._explanations.successors(i)
+        }
+        return first.kind == "call" and (loses_flow or not successors <= members)
 
     def _explained_by(self, standstill: Standstill) -> Iterable[Process]:
         """The processes that would end the standstill if they did what their text says."""
@@ -266,15 +301,6 @@ class Liveness:
             yield from index.handlers(action.message)
 
     @cached_property
-    def _cause_origin(self) -> dict[int, int]:
-        """The nodes that never happen, each with the number of the group that is nearest before it."""
-        seeds = []
-        for number, group in enumerate(self._groups):
-            for process, action in group:
-                seeds.append((process.start if action is None else action.id, number))
-        return self._origins(seeds, self._repaired)
-
-    @cached_property
     def _flows_by_cause(self) -> list[tuple[FlowView, int]]:
         explained = {view for view, _ in self._flows_by_event}
         revived = set()
@@ -288,7 +314,8 @@ class Liveness:
         for view in self._troubled:
             if view in explained or view.level is not None or view.goal not in reached:
                 continue
-            numbers = {self._cause_origin[node] for node in self._goal_nodes(view) if node in self._cause_origin}
+            processes = [one for target in self._missing_targets(view) for one in self._leading_to(target)]
+            numbers = {self._cause_of[process] for process in processes if process in self._cause_of}
             found += [(view, number) for number in sorted(numbers)]
         return found
 
@@ -311,6 +338,12 @@ class Liveness:
         causality, targets = self.causality, view.flow.success.targets
         holds = causality.live if view.level is None else causality.graph.reached(view.starts | causality.spontaneous)
         return [target for target in targets if self._target(target) not in holds] or list(targets)
+
+    def _leading_to(self, target: MessageUse | Workflow) -> list[Process]:
+        """The processes that would meet a goal."""
+        if isinstance(target, Workflow):
+            return [target.process]
+        return [action.process for action in self.causality.index.producers(target.message)]
 
     def _target(self, target: MessageUse | Workflow) -> int:
         if isinstance(target, Workflow):
@@ -352,13 +385,6 @@ def _prominence(standstill: Standstill) -> int:
 
 
 _PROMINENCE = ("start", "await", "call")
-
-
-def _is_worth_saying(first: Standstill, follows: Sequence[Process], flows: Sequence[FlowView]) -> bool:
-    """A call that cannot end well matters if something waits behind it; for statements out of reach, see SAG307."""
-    if first.action is None or first.action.kind == "await":
-        return True
-    return first.action.kind == "call" and bool(follows or flows)
 
 
 _FRAME = frozenset({"start", "failed"})

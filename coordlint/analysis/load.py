@@ -5,6 +5,7 @@ Rates are bounds from below and capacities bounds from above: what nobody declar
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 from coordlint.analysis.calls import Calls, Reason, shown, strong_components
-from coordlint.analysis.courses import forward_edges, in_order
+from coordlint.analysis.courses import forward, in_order
 from coordlint.analysis.delivery import Delivery
 from coordlint.system import Action, Broker, Channel, Edge, Fact, Flow, Message, Process, Service, System, Workflow
 
@@ -294,7 +295,7 @@ class Load:
     # -------------------------------------------------------------------------------------------- shares
 
     def share(self, action: Action) -> float:
-        """How often an action happens in a run of its process that meets no failure, on average and at least.
+        """How often an action happens in a run of its process in which no call or wait fails, on average and at least.
 
         One on every course; the declared chance behind a choice; zero behind a choice whose chances are not declared, and in
         the body of a ``for each``, whose items are unknown. Bodies of ``repeat`` count once.
@@ -360,23 +361,54 @@ class Load:
         return found
 
     def _spread(self, found: dict[Node, _Inflow]) -> None:
-        """Pass rates on from producers to consumers; what leads back into a cycle is left out, so that the bound stays sound."""
+        """Pass rates on from producers to consumers; around a cycle everything is counted once, so that the bound stays sound."""
         reached = self._reached(found)
         number = {node: i for i, node in enumerate(reached)}
         component = strong_components([[number[target] for target in self._next(node)] for node in reached])
-        for node in sorted(reached, key=lambda one: -component[number[one]]):
-            inflow = found.setdefault(node, _Inflow())
-            gained = inflow.clock + _gained(node, inflow)
-            inflow.rate = max(inflow.flows, gained)
-            if gained > inflow.flows > 0 and not inflow.clock:
-                inflow.reasons.clear()
-            elif inflow.flows >= gained:
-                inflow.sources.clear()
-            if inflow.rate <= 0:
+        groups: dict[int, list[Node]] = {}
+        for node in reached:
+            groups.setdefault(component[number[node]], []).append(node)
+        for key in sorted(groups, reverse=True):
+            group = groups[key]
+            for node in group:
+                self._settle(node, found.setdefault(node, _Inflow()))
+            if len(group) > 1:
+                self._go_round(group, found)
+            for node in group:
+                for target, share, reason in self._passed_on(node):
+                    if component[number[target]] != key and found[node].rate > 0:
+                        inflow = found.setdefault(target, _Inflow())
+                        inflow.sources.append((found[node].rate * share, node, reason))
+
+    def _settle(self, node: Node, inflow: _Inflow) -> None:
+        gained = inflow.clock + _gained(node, inflow)
+        inflow.rate = max(inflow.flows, gained)
+        if gained > inflow.flows > 0 and not inflow.clock:
+            inflow.reasons.clear()
+        elif inflow.flows >= gained:
+            inflow.sources.clear()
+
+    def _go_round(self, group: list[Node], found: dict[Node, _Inflow]) -> None:
+        """Inside a cycle a node gets at least the largest rate that one way from another node brings, the largest first."""
+        inside = set(group)
+        place = {node: i for i, node in enumerate(group)}
+        queue = [(-found[node].rate, place[node]) for node in group if found[node].rate > 0]
+        heapq.heapify(queue)
+        done: set[Node] = set()
+        while queue:
+            _, i = heapq.heappop(queue)
+            node = group[i]
+            if node in done:
                 continue
+            done.add(node)
             for target, share, reason in self._passed_on(node):
-                if component[number[target]] != component[number[node]]:
-                    found.setdefault(target, _Inflow()).sources.append((inflow.rate * share, node, reason))
+                rate = found[node].rate * share
+                if target not in inside or rate <= found[target].rate or _joins(target):
+                    continue
+                inflow = found[target]
+                inflow.rate, inflow.sources = rate, [(rate, node, reason)]
+                inflow.reasons.clear()
+                heapq.heappush(queue, (-rate, place[target]))
 
     def _reached(self, roots: Iterable[Node]) -> list[Node]:
         seen: dict[Node, None] = dict.fromkeys(roots)
@@ -532,6 +564,10 @@ class Load:
         )
 
 
+def _joins(node: Node) -> bool:
+    return isinstance(node, Process) and any(trigger.mode == "all" for trigger in node.triggers)
+
+
 def _root(flow: Flow) -> Node:
     start = flow.starts[0]
     return start.process if isinstance(start, Workflow) else start.message
@@ -562,19 +598,23 @@ def _shares(process: Process, system: System) -> dict[int, float]:
     meeting point post-dominates the choice.
     """
     actions = system.actions
-    edges, _ = forward_edges(process, actions, lambda action, edge: _is_certain(action, edge, actions))
+    edges = forward(process, actions, lambda action, edge: _is_certain(action, edge, actions)).edges
     order = in_order(process.start, edges)
     meeting = _post_dominators(order, edges, process.actions[-1])
-    share: dict[int, float] = dict.fromkeys(order, 0.0)
-    share[process.start] = 1.0
+    arriving: dict[int, float] = dict.fromkeys(order, 0.0)
+    arriving[process.start] = 1.0
+    passing: dict[int, float] = {}
+    share: dict[int, float] = {}
     for number in order:
+        here = share[number] = max(arriving[number], passing.get(number, 0.0))
         after = meeting.get(number)
         if after is not None:
-            share[after] = max(share[after], share[number])
+            passing[after] = max(passing.get(after, 0.0), here)
         for edge, chance in zip(edges[number], _chances(actions[number], edges[number]), strict=True):
-            passed = share[number] * chance
-            joined = actions[edge.target].kind == "join"
-            share[edge.target] = max(share[edge.target], passed) if joined else min(1.0, share[edge.target] + passed)
+            if actions[edge.target].kind == "join":
+                arriving[edge.target] = max(arriving[edge.target], here * chance)
+            else:
+                arriving[edge.target] = min(1.0, arriving[edge.target] + here * chance)
     return share
 
 

@@ -26,6 +26,10 @@ MANY = 4
 """What more processes than this request, or write in the same way, is general and says nothing about any two of them."""
 
 
+_REMEMBERED = 1_000_000
+"""How many nodes the sets of what comes after something may hold together before they are forgotten."""
+
+
 class Operation(NamedTuple):
     """A message that a workflow commands, and the actions by which it does, in model order."""
 
@@ -162,6 +166,8 @@ class Scopes:
         self.system: System = causality.system
         self._scopes: dict[Process, Scope] = {}
         self._after: dict[int, set[int]] = {}
+        self._remembered = 0
+        self._reactions: dict[Message, dict[Service, list[Process]]] = {}
 
     # -------------------------------------------------------------------------------------------- effects
 
@@ -353,7 +359,11 @@ class Scopes:
         found: set[int] = set()
         for node in nodes:
             if node not in self._after:
+                if self._remembered > _REMEMBERED:
+                    self._after.clear()
+                    self._remembered = 0
                 self._after[node] = self.causality.after((node,))
+                self._remembered += len(self._after[node])
             found |= self._after[node]
         return found
 
@@ -620,31 +630,32 @@ class Scopes:
             process = saga.process
             interval = self.interval(process)
             for publication in self.publications(process, interval):
-                reactions = [one for one in self.index.started.get(publication.event, ()) if self._reacts(one, process)]
+                reactions = self._reactions_to(publication.event)
                 if not reactions:
                     continue
-                later = self._later(publication.cause, set(process.actions))
-                for number in sorted(later):
+                for number in sorted(self._later(publication.cause, set(process.actions))):
                     step = self.system.actions[number]
                     if step.kind not in {"call", "send"} or step.region != "main" or step.message.phantom:
                         continue
                     for commanded in self.sagas.answering(step):
-                        for reaction in reactions:
+                        for reaction in reactions.get(commanded.service, ()):
                             entity = self._contested(reaction, commanded)
                             pair = (commanded, reaction)
-                            if entity is None or pair in known or pair in found:
+                            if entity is None or pair in known or pair in found or reaction is process:
                                 continue
                             if self._race(reaction, step, commanded):
                                 found[pair] = Race(process, publication, reaction, step, commanded, entity)
         return tuple(found.values())
 
-    def _reacts(self, reaction: Process, process: Process) -> bool:
-        return (
-            reaction.workflow is None
-            and reaction is not process
-            and self._works(reaction)
-            and not reaction.fact("when").declared
-        )
+    def _reactions_to(self, event: Message) -> dict[Service, list[Process]]:
+        """The handlers of an event that change something of their own whatever its state is, by service."""
+        if event not in self._reactions:
+            found: dict[Service, list[Process]] = {}
+            for process in self.index.started.get(event, ()):
+                if process.workflow is None and self._works(process) and not process.fact("when").declared:
+                    found.setdefault(process.service, []).append(process)
+            self._reactions[event] = found
+        return self._reactions[event]
 
     def _contested(self, reaction: Process, commanded: Process) -> str | None:
         """The first entity that both write, if they belong to one service and are not handed one message after the other."""
@@ -663,18 +674,16 @@ class Scopes:
 
     @cached_property
     def uncompensated(self) -> tuple[Leg, ...]:
-        """Reactions to provisional events that stay when the workflow fails."""
-        found: dict[tuple[Process, Process], Leg] = {}
+        """Reactions to provisional events that stay when the workflow fails; each once, with the first workflow."""
+        found: dict[Process, Leg] = {}
         for workflow in self.workflows:
             for provisional in self.provisional(workflow):
                 event = provisional.publication.event
                 if event.fact("provisional").declared:
                     continue
                 for reaction in self.index.started.get(event, ()):
-                    key = (workflow, reaction)
-                    if key in found or reaction is workflow or not self._stays(reaction, provisional):
-                        continue
-                    found[key] = Leg(workflow, provisional, reaction)
+                    if reaction not in found and reaction is not workflow and self._stays(reaction, provisional):
+                        found[reaction] = Leg(workflow, provisional, reaction)
         return tuple(found.values())
 
     def _stays(self, reaction: Process, provisional: Provisional) -> bool:

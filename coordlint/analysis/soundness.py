@@ -131,9 +131,9 @@ def _again(system: System, process: Process, loop: Action) -> int:
 def dead(system: System, process: Process) -> list[Action]:
     """The first action of each stretch of statements that control never reaches, in order.
 
-    A join is passed only if each branch of its fork can come to it.
+    A join is passed only if each branch of its fork can come to it; where a ``goto`` leaves a branch, that is the thing to say.
     """
-    reached = _passed(system, process)
+    reached = _forward(system, (process.start,)) if jumps(system, process) else _passed(system, process)
     unreached = [
         number
         for number in process.actions
@@ -143,12 +143,15 @@ def dead(system: System, process: Process) -> list[Action]:
 
 
 def endless(system: System, process: Process) -> list[Action]:
-    """A ``goto`` of each set of statements that control can enter but never leave, in order."""
+    """A ``goto`` of each set of statements that control can enter but never leave, in order.
+
+    What has nothing behind it waits for a parallel branch that ends the process, and so ends, too.
+    """
     before: dict[int, list[int]] = {}
     for number in process.actions:
         for edge in system.actions[number].edges:
             before.setdefault(edge.target, []).append(number)
-    ends = {number for number in process.actions if system.actions[number].kind in {"end", "failed"}}
+    ends = {number for number in process.actions if not system.actions[number].edges}
     leaving, pending = set(ends), sorted(ends)
     while pending:
         for number in before.get(pending.pop(), ()):
@@ -168,28 +171,53 @@ def jumps(system: System, process: Process) -> list[Jump]:
 
     A token that leaves its branch never reaches the join, and one that enters a branch from outside waits at the join for
     branches that nobody started: an AND-split merged by an XOR, or an XOR-split joined by an AND. A race (``parallel any``)
-    and a block of one branch wait for nobody.
+    and a block of one branch wait for nobody, and one way that can only end in failure stops everybody.
     """
     gotos = [action for action in system.actions_of(process, "choice") if action.mode == "goto" and action.edges]
     if not gotos:
         return []
     blocks = structure(system, process)
     reached = _forward(system, (process.start,))
-    found = []
+    found: list[Jump] = []
+    failing: dict[int, list[Jump]] = {}
     for goto in gotos:
         target = goto.edges[0].target
         if goto.id not in reached or goto.id not in blocks or target not in blocks:
             continue
         here = [block for block in blocks[goto.id] if block.synchronises]
         there = [block for block in blocks[target] if block.synchronises]
-        if here == there:
+        left = [block for block in here if block not in there]
+        entered = [block for block in there if block not in here]
+        if not left and not entered:
             continue
-        left = next((block for block in here if block not in there), None)
-        entered = next((block for block in there if block not in here), None)
-        crossed = left or entered
-        assert crossed is not None
-        found.append(Jump(goto, system.actions[target], crossed.head, left is not None))
-    return found
+        jump = Jump(goto, system.actions[target], (left or entered)[0].head, bool(left))
+        behind = _forward(system, (target,))
+        if not left and not _waits_in(system, process, entered, behind, blocks):
+            continue
+        if left and not entered and process.actions[-1] not in behind and not any(one.head.id in behind for one in left):
+            failing.setdefault(left[0].head.id, []).append(jump)
+            continue
+        found.append(jump)
+    found += (jump for several in failing.values() if len(several) > 1 for jump in several)
+    return sorted(found, key=lambda jump: jump.goto.id)
+
+
+def _waits_in(
+    system: System,
+    process: Process,
+    entered: list[Enclosing],
+    behind: set[int],
+    blocks: dict[int, tuple[Enclosing, ...]],
+) -> bool:
+    """Whether control that entered those branches can come to where they wait for the others."""
+    for block in entered:
+        if not block.is_fork:
+            return True
+        if _join_of(system, process, block.head) in behind:
+            return True
+        if any(not system.actions[number].edges and block in blocks.get(number, ()) for number in behind):
+            return True
+    return False
 
 
 def _is_statement(action: Action) -> bool:
@@ -230,16 +258,13 @@ def _passed(system: System, process: Process) -> set[int]:
 
 
 def _waiting(system: System, process: Process) -> dict[int, set[int]]:
-    """For each join of several branches that all have to arrive, the actions that it waits for; -1 for a branch that never
-    comes to it.
-    """
-    forks = [a for a in system.actions_of(process, "fork") if a.mode != "any" and len(a.edges) > 1 and a.region == "main"]
+    """For each join whose branches all have to arrive, the actions that it waits for; it has none if a branch never comes."""
     result: dict[int, set[int]] = {}
-    for fork in forks:
-        join = _join_of(system, process, fork)
-        arriving = {number for number in range(fork.id, join) if any(e.target == join for e in system.actions[number].edges)}
-        branches = len(arriving - {fork.id}) + sum(1 for edge in fork.edges if edge.target == join)
-        result[join] = arriving if branches == len(fork.edges) else {*arriving, -1}
+    for number in process.actions:
+        for edge in system.actions[number].edges:
+            target = system.actions[edge.target]
+            if target.kind == "join" and target.mode != "any":
+                result.setdefault(edge.target, set()).add(number)
     return result
 
 

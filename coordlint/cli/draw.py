@@ -9,7 +9,7 @@ from coordlint.cli.shared import Failure, relative, write, write_file
 
 @click.command()
 @click.argument("design", metavar="DESIGN")
-@click.option("--format", type=click.Choice(("dot", "mermaid", "json")), default="dot", show_default=True)
+@click.option("--format", type=click.Choice(("dot", "mermaid", "graphml", "json")), default="dot", show_default=True)
 @click.option("--output", "-o", metavar="FILE", help="Write to FILE instead of standard output.")
 def graph(design: str, format: str, output: str | None) -> None:
     """Write the landscape of DESIGN: who publishes, hears, sends, handles and keeps what."""

@@ -1,16 +1,17 @@
-"""The landscape of a design as Graphviz DOT, Mermaid or JSON, for documents and other tools."""
+"""The landscape of a design as Graphviz DOT, Mermaid, GraphML or JSON, for documents and other tools."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from coordlint.report.json import to_json
-from coordlint.source import printable
+from coordlint.report.xml import is_allowed
+from coordlint.source import printable, printable_char
 
 if TYPE_CHECKING:
     from coordlint.analysis.landscape import Landscape, Node
 
-FORMATS = ("dot", "mermaid", "json")
+FORMATS = ("dot", "mermaid", "json", "graphml")
 
 _DOT_SHAPES = {
     "service": 'shape=box, style="rounded,filled", fillcolor="#dbeafe"',
@@ -69,12 +70,30 @@ def render(found: Landscape, format: str, *, name: str = "design") -> str:
         return _dot(found, name)
     if format == "mermaid":
         return _mermaid(found)
+    if format == "graphml":
+        return _graphml(found, name)
     raise ValueError(f"there is no format `{format}`")
 
 
 def _json(found: Landscape, name: str) -> str:
     nodes = [{"id": n.id, "kind": n.kind, "name": n.name, "title": n.title, "context": n.context} for n in found.nodes]
     return to_json({"version": 1, "name": name, "nodes": nodes, "edges": [edge._asdict() for edge in found.edges]})
+
+
+def _graphml(found: Landscape, name: str) -> str:
+    import networkx as nx
+
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=name)
+    for node in found.nodes:
+        graph.add_node(node.id, kind=node.kind, name=_xml(node.name), title=_xml(node.title), context=_xml(node.context))
+    for edge in found.edges:
+        graph.add_edge(edge.source, edge.target, kind=edge.kind)
+    return "\n".join(nx.generate_graphml(graph)) + "\n"
+
+
+def _xml(text: str) -> str:
+    """Text without the characters that XML 1.0 cannot hold; the writer escapes the others."""
+    return "".join(char if is_allowed(char) else printable_char(char) for char in text)
 
 
 def _dot(found: Landscape, name: str) -> str:

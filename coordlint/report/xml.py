@@ -11,7 +11,7 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;",
 
 def escape(text: str) -> str:
     """The text for an attribute or an element; what XML 1.0 cannot hold at all is written as an escape such as `\\x00`."""
-    return "".join(_ESCAPES.get(char) or (char if _allowed(char) else printable_char(char)) for char in text)
+    return "".join(_ESCAPES.get(char) or (char if is_allowed(char) else printable_char(char)) for char in text)
 
 
 def tag(name: str, /, **attributes: object) -> str:
@@ -19,5 +19,6 @@ def tag(name: str, /, **attributes: object) -> str:
     return " ".join((name, *(f'{key}="{escape(str(value))}"' for key, value in attributes.items())))
 
 
-def _allowed(char: str) -> bool:
+def is_allowed(char: str) -> bool:
+    """Whether XML 1.0 can hold the character."""
     return " " <= char <= "\ud7ff" or "\ue000" <= char <= "\ufffd" or char >= "\U00010000"

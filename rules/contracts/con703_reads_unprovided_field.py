@@ -57,7 +57,7 @@ service Billing {
 ## Exempt
 
 - A message that declares no fields says nothing about them.
-- A version that nobody publishes, or that the handler's pin (`on OrderPlaced @2`) leaves out.
+- For a handler, a version that nobody publishes or that its pin (`on OrderPlaced @2`) leaves out.
 - An optional field with a default; a field that is optional in a key is let pass.
 
 Fields by which parts are matched (`awaits … by`, joins) are judged by OBS901. That something in between fills the field in has

@@ -74,6 +74,7 @@ service Billing {
 - A handler that publishes first, is delivered at least once and is idempotent: what was interrupted is done again. The same
   holds for one that is idempotent and `re-emits`, in any order.
 - Effects on alternative branches, and what only a compensation does.
+- A store whose own log is what is published (event sourcing) has no word in the language: `outbox` says the same.
 - `no outbox "why"` is a decision and at most information. Where nothing is said of an outbox, only the profile production asks.
 
 ## References

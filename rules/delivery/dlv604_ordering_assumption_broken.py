@@ -133,10 +133,12 @@ service Stock {
 - A handler that `resequences`: it restores the order itself.
 - Publishers that follow one another: if the second event is only published because of the first, one channel keeps their
   order.
+- Several publishers of one event, of whom EVT206 speaks.
 - A channel that says nothing about its order, as far as the handler's own messages are concerned.
 - A channel lane by a part of the key: what is in order by customer is in order by customer and product.
 
-The order between two events that a flow declares (`order A before B`) is judged by EVT208.
+The order between two events that a flow declares (`order A before B`) is judged by EVT208. That a handler compares versions, or
+that the order of its effects does not matter, has no word in the language: then leave `ordered by` out.
 
 ## References
 
@@ -296,15 +298,11 @@ def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> di
             # A chain of causes, if there is one, stands in the order of the number of causes.
             published.sort(key=lambda one: len(behind[one[0]]))
             for one, other in pairwise(published):
-                if one[1] is not other[1] and not _follows(one[0], other[0], nodes, behind):
+                apart = one[0] is not other[0] and one[1] is not other[1]
+                if apart and nodes[one[0]] not in behind[other[0]]:
                     result[identity] = _two_publishers(design, one, other)
                     break
     return result
-
-
-def _follows(first: Message, second: Message, nodes: dict[Message, int], behind: dict[Message, set[int]]) -> bool:
-    """Whether the second is only published because of the first; a message with two owners for a while is let pass."""
-    return first.fact("migrating").declared if first is second else nodes[first] in behind[second]
 
 
 def _publishers(design: Design, group: list[Arrival]) -> list[tuple[Message, Service]]:

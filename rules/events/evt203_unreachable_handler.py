@@ -214,10 +214,10 @@ def _help(standstill: Standstill) -> str:
 def _notes(cause: Cause) -> Iterator[str]:
     for view in cause.flows:
         yield f"because of it, flow `{view.flow.name}` never reaches its goal"
-    for process in cause.follows[:MOST_NOTES]:
-        yield f"because of it, {called(process)} never runs"
+    for process, action in cause.follows[:MOST_NOTES]:
+        yield f"because of it, {called(process)} never {'runs' if action is None else f'gets past `{_text(action)}`'}"
     if len(cause.follows) > MOST_NOTES:
-        yield f"{len(cause.follows) - MOST_NOTES} more handlers and workflows never run because of it"
+        yield f"{len(cause.follows) - MOST_NOTES} more handlers and workflows stand still because of it"
 
 
 def _only_reads(design: Design, cause: Cause) -> bool:

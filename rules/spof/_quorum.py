@@ -25,9 +25,9 @@ def spares_nothing(design: Design, broker: Broker) -> bool:
 def copies_without_spare(broker: Broker) -> tuple[Fact, ...]:
     """The facts by which every copy has to be in sync, or none."""
     replication, insync = broker.fact("replication"), broker.fact("min_insync")
-    if not (replication.declared and insync.declared) or replication.value > insync.value:
-        return ()
-    return insync, replication
+    # More than there are cannot be: REF003 says so.
+    needed = replication.declared and insync.declared and replication.value == insync.value
+    return (insync, replication) if needed else ()
 
 
 def voters_without_majority(broker: Broker) -> tuple[Fact, ...]:

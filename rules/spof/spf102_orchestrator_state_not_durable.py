@@ -15,8 +15,8 @@ after a restart and finds its order gone.
 command PlaceOrder, Charge, Refund, Ship
 external service Shopper { sends Orders.PlaceOrder }
 
-store OrdersDb { owner Orders }
-service Orders
+store OrdersDb
+service Orders { uses OrdersDb }
 
 workflow Checkout in Orders {
   starts on PlaceOrder
@@ -72,8 +72,8 @@ service Payments {
 command PlaceOrder, Charge, Refund, Ship
 external service Shopper { sends Orders.PlaceOrder }
 
-store OrdersDb { owner Orders }
-service Orders
+store OrdersDb
+service Orders { uses OrdersDb }
 
 workflow Checkout in Orders {
   starts on PlaceOrder

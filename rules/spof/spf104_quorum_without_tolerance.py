@@ -15,12 +15,32 @@ broker Kafka {
   replication 3
   min-insync 3 # SPF104
 }
+channel orders on Kafka { topic  delivery at-least-once }
+event OrderPlaced via orders
+
+external service Shop { emits OrderPlaced }
+service Picking {
+  on OrderPlaced {
+    idempotent
+    acts "picks the goods"
+  }
+}
 ```
 
 ```coord
 broker Rabbit {
   nodes 2 # SPF104
   quorum
+}
+channel orders on Rabbit { topic  delivery at-least-once }
+event OrderPlaced via orders
+
+external service Shop { emits OrderPlaced }
+service Picking {
+  on OrderPlaced {
+    idempotent
+    acts "picks the goods"
+  }
 }
 ```
 
@@ -32,12 +52,32 @@ broker Kafka {
   replication 3
   min-insync 2
 }
+channel orders on Kafka { topic  delivery at-least-once }
+event OrderPlaced via orders
+
+external service Shop { emits OrderPlaced }
+service Picking {
+  on OrderPlaced {
+    idempotent
+    acts "picks the goods"
+  }
+}
 ```
 
 ```coord
 broker Rabbit {
   nodes 3
   quorum
+}
+channel orders on Rabbit { topic  delivery at-least-once }
+event OrderPlaced via orders
+
+external service Shop { emits OrderPlaced }
+service Picking {
+  on OrderPlaced {
+    idempotent
+    acts "picks the goods"
+  }
 }
 ```
 

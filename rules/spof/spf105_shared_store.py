@@ -127,24 +127,28 @@ def _by_store(table: Mapping[tuple[Store, str | None], Sequence[Action]]) -> dic
 
 
 def _shared(writes: Sequence[_Access], owner: Service | None) -> list[_Access]:
-    """The first write of each service to what another one writes or owns, the owner's first."""
+    """The writes of what another service writes or owns, the owner's first."""
     writers = _writers(writes, owner)
-    found: dict[Service, _Access] = {}
-    for write in writes:
-        if writers(write.use.entity) - {write.service}:
-            found.setdefault(write.service, write)
-    return sorted(found.values(), key=lambda one: (one.service is not owner, one.action.id))
+    found = [write for write in writes if writers(write.use.entity) - {write.service}]
+    return sorted(found, key=lambda one: (one.service is not owner, one.action.id))
 
 
 def _strangers(reads: Sequence[_Access], writes: Sequence[_Access], owner: Service | None) -> list[_Access]:
-    """The first read of each service that reads what only others write or own."""
+    """The reads of what only other services write or own."""
     writers = _writers(writes, owner)
+    return [read for read in reads if (others := writers(read.use.entity)) and read.service not in others]
+
+
+def _by_service(accesses: Sequence[_Access]) -> list[_Access]:
+    """The first access of each service."""
     found: dict[Service, _Access] = {}
-    for read in reads:
-        others = writers(read.use.entity)
-        if others and read.service not in others:
-            found.setdefault(read.service, read)
+    for access in accesses:
+        found.setdefault(access.service, access)
     return list(found.values())
+
+
+def _entities(accesses: Sequence[_Access]) -> str:
+    return listed(list(dict.fromkeys(access.use.text for access in accesses)))
 
 
 def _writers(writes: Sequence[_Access], owner: Service | None) -> Callable[[str | None], set[Service]]:
@@ -158,20 +162,20 @@ def _writers(writes: Sequence[_Access], owner: Service | None) -> Callable[[str 
 
 
 def _shared_writers(store: Store, shared: Sequence[_Access], owner: Service | None) -> Finding:
-    first, *others = shared
-    entities = listed(list(dict.fromkeys(access.use.text for access in shared)))
-    strangers = others if first.service is owner or owner is None else shared
+    each = _by_service(shared)
+    first, *others = each
+    strangers = others if first.service is owner or owner is None else each
     if others:
-        message = f"{listed([access.service.name for access in shared])} write {entities}"
+        message = f"{listed([access.service.name for access in each])} write {_entities(shared)}"
     else:
         assert owner is not None, "a single writer shares the store with its owner"
-        message = f"`{first.service.name}` writes {entities}, which belongs to `{owner.name}`"
-    services = [access.service for access in shared] + ([owner] if owner is not None else [])
+        message = f"`{first.service.name}` writes {_entities(shared)}, which belongs to `{owner.name}`"
+    services = [access.service for access in each] + ([owner] if owner is not None else [])
     contexts = sorted({service.context for service in services if service.context})
     return Finding(
         primary=Label(strangers[0].use.span, f"`{strangers[0].service.name}` writes here"),
         message=message + (f" across the contexts {listed(contexts)}" if len(contexts) > 1 else ""),
-        related=_related(store, [one for one in shared if one is not strangers[0]], "writes"),
+        related=_related(store, [one for one in each if one is not strangers[0]], "writes"),
         help="let one service write, and let the others ask it by a command or follow its events",
         silence="a single service that writes",
         subject=f"store {store.name}",
@@ -180,14 +184,13 @@ def _shared_writers(store: Store, shared: Sequence[_Access], owner: Service | No
 
 
 def _foreign_readers(store: Store, strangers: Sequence[_Access], owner: Service | None) -> Finding:
-    first = strangers[0]
-    entities = listed(list(dict.fromkeys(access.use.text for access in strangers)))
-    several = len(strangers) > 1
-    whose = f", which belongs to `{owner.name}`" if owner is not None else ", which only others write"
+    first, *others = _by_service(strangers)
+    names = [first.service.name, *(one.service.name for one in others)]
+    whose = f"of `{owner.name}`" if owner is not None else "that only others write"
     return Finding(
         primary=Label(first.use.span, f"`{first.service.name}` reads here"),
-        message=f"{listed([one.service.name for one in strangers])} {'read' if several else 'reads'} {entities}{whose}",
-        related=_related(store, strangers[1:], "reads"),
+        message=f"{listed(names)} {'read' if others else 'reads'} the data {_entities(strangers)} {whose}",
+        related=_related(store, others, "reads"),
         help="ask the owner by a query, or keep a copy from its events (`projection`)",
         silence="`on change of` in place of the reading, or a query to the owner",
         subject=f"store {store.name}",
