@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.system import Action, EntityUse, Message, Process, Service, Store, System
@@ -52,6 +52,8 @@ class Index:
                 table = self.writers if action.kind == "write" else self.readers
                 for entity in action.entities:
                     table.setdefault((entity.store, entity.entity), []).append(action)
+        self._written = _by_store(self.writers)
+        self._watched = _by_store(self.changed)
 
     def producers(self, message: Message) -> list[Action]:
         """The actions that publish, send or call the message."""
@@ -69,6 +71,12 @@ class Index:
         """The processes that answer a command or query: its handlers and the workflows it starts."""
         return self.started.get(message, [])
 
+    def writes(self, entity: EntityUse) -> Iterator[Action]:
+        """The writes that may change that entity; of a whole store, all writes to any part of it."""
+        keys: list[tuple[Store, str | None]] = [(entity.store, None), (entity.store, entity.entity)]
+        for key in keys if entity.entity is not None else self._written.get(entity.store, ()):
+            yield from self.writers.get(key, ())
+
     def reacting(self, entity: EntityUse) -> Iterator[Process]:
         """The processes that a write of that entity triggers."""
         keys: list[tuple[Store, str | None]] = [(entity.store, entity.entity)]
@@ -77,9 +85,8 @@ class Index:
             for key in keys:
                 yield from self.changed.get(key, ())
         else:
-            for (store, _), processes in self.changed.items():
-                if store is entity.store:
-                    yield from processes
+            for key in self._watched.get(entity.store, ()):
+                yield from self.changed[key]
 
     def polling(self, entity: EntityUse) -> Iterator[Process]:
         """The timer-driven processes that read that entity: what is written there reaches them with their next turn."""
@@ -139,6 +146,13 @@ def causal_successors(index: Index, *, returns: bool = False, polls: bool = Fals
 def message_numbers(system: System) -> dict[Message, int]:
     """The node numbers of the declared messages in :func:`causal_successors`."""
     return {message: len(system.actions) + i for i, message in enumerate(system.messages.values())}
+
+
+def _by_store(keys: Iterable[tuple[Store, str | None]]) -> dict[Store, list[tuple[Store, str | None]]]:
+    found: dict[Store, list[tuple[Store, str | None]]] = {}
+    for key in keys:
+        found.setdefault(key[0], []).append(key)
+    return found
 
 
 def _add_once(processes: list[Process], process: Process) -> None:

@@ -258,10 +258,8 @@ def test_every_standstill_has_exactly_one_explanation(plan: Plan) -> None:
     told = [process for one in liveness.of_event.values() for process in one.processes]
     caused = [member.process for cause in liveness.causes for member in cause.members if member.action is None]
     follows = [one.process for cause in liveness.causes for one in cause.follows if one.action is None]
-    explained = [*dict.fromkeys(subscribers), *told, *caused, *follows]
-    assert {process for process in explained if process in dead} == {
-        process for process in dead if process not in behind_dead_statements(design)
-    }
+    assert dead <= {*subscribers, *told, *caused, *follows, *behind_dead_statements(design)}
+    assert {*told, *caused, *follows} <= dead
     assert not [process for process, times in Counter([*told, *caused, *follows]).items() if times > 1]
 
 
@@ -375,6 +373,7 @@ FEW = ("emits", "emits", "emits", "sends", "calls", "either", "fails")
 def test_a_contradictory_outcome_is_one_run_with_both_goals(plan: Plan) -> None:
     design = read(plan.text)
     (view,) = design.flows
+    assume(view.level in {None, 0})  # runs that a timer begins are not among the runs of the oracle
     found = contradictions(design.causality, view)
     both = any(Run.succeeds.fget(_ended(plan, sent)) and plan.failure in sent for _, sent, _ in runs(plan))  # type: ignore[attr-defined]
     if found:

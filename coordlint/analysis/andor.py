@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Set
 from functools import cached_property
+
+
+class _Holding(Set[int]):
+    """The nodes that hold: the ground, which is shared, and what a question adds to it."""
+
+    __slots__ = ("added", "ground")
+
+    def __init__(self, ground: Set[int], added: Set[int]) -> None:
+        self.ground = ground
+        self.added = added
+
+    def __contains__(self, node: object) -> bool:
+        return node in self.added or node in self.ground
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.ground
+        yield from self.added
+
+    def __len__(self) -> int:
+        return len(self.ground) + len(self.added)
+
+    @classmethod
+    def _from_iterable(cls, it: Iterable[int]) -> frozenset[int]:  # type: ignore[override]
+        return frozenset(it)
 
 
 class AndOr:
@@ -41,19 +65,17 @@ class AndOr:
         """The nodes that hold by the given ones alone. The graph must be complete when this is first asked."""
         return frozenset(self._order(self.given, (), ()))
 
-    def reached(self, roots: Iterable[int], without: Collection[int] = ()) -> set[int]:
+    def reached(self, roots: Iterable[int], without: Collection[int] = ()) -> Set[int]:
         """The least fixpoint: the nodes that hold. Linear in the edges of what is reached.
 
         Args:
             roots: nodes that hold by themselves, beside the given ones.
             without: nodes that never hold, whatever their inputs say (failed components).
         """
-        if any(node in self.ground for node in without):
-            ground = set(self._order(self.given, (), without))
-        else:
-            ground = set(self.ground)
-        ground.update(self._order(roots, ground, without))
-        return ground
+        ground: Set[int] = self.ground
+        if any(node in ground for node in without):
+            ground = frozenset(self._order(self.given, (), without))
+        return _Holding(ground, frozenset(self._order(roots, ground, without)))
 
     def _order(self, roots: Iterable[int], ground: Collection[int], without: Collection[int]) -> list[int]:
         """The nodes that hold beyond the ground, each after the inputs that made it hold."""

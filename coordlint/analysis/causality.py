@@ -7,7 +7,7 @@ this component?). Joins, joined triggers, replies and mandatory resources are co
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from functools import cached_property
 from typing import TypeAlias
 
@@ -168,15 +168,8 @@ class Causality:
         for trigger in process.triggers:
             sources = [self._message_source(use.message) for use in trigger.uses]
             if trigger.entity is not None:
-                writes = [
-                    self.done(action)
-                    for (store, entity), actions in self.index.writers.items()
-                    if store is trigger.entity.store
-                    and (trigger.entity.entity is None or entity in {None, trigger.entity.entity})
-                    for action in actions
-                ]
-                for write in writes:
-                    graph.edge(write, entered)
+                for write in self.index.writes(trigger.entity):
+                    graph.edge(self.done(write), entered)
             if trigger.mode == "all" and len(sources) > 1:
                 joined = graph.node(conjunctive=True)
                 for source in sources:
@@ -304,7 +297,7 @@ class Causality:
         return sorted(nodes)
 
     @cached_property
-    def live(self) -> set[int]:
+    def live(self) -> Set[int]:
         """The AND/OR nodes that hold when every entry fires and every component is up."""
         return self.graph.reached(self.entries)
 

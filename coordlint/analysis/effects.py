@@ -227,8 +227,19 @@ class Conduct:
         return any(self.leads_to_failed(edge.target) for edge in action.edges if edge.kind in kinds)
 
     def leads_to_failed(self, target: int) -> bool:
-        """Whether a block that begins there, or the undoing, can end the process in failure."""
-        return any(self.system.actions[number].kind == "failed" for number in self.aside((target,)))
+        """Whether a block that begins there, or the undoing, ends the process in failure when its own calls go well."""
+        seen, stack = {target}, [target]
+        while stack:
+            action = self.system.actions[stack.pop()]
+            if action.kind == "failed":
+                return True
+            if action.region == "main":
+                continue
+            for edge in action.edges:
+                if edge.target not in seen and (action.kind != "call" or edge.kind not in {"failure", "timeout"}):
+                    seen.add(edge.target)
+                    stack.append(edge.target)
+        return False
 
     def aside(self, targets: Iterable[int]) -> list[int]:
         """What runs from there on outside the main course, and the end in failure; in the order of discovery."""

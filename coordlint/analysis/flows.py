@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import cached_property
 
 from coordlint.analysis.andor import Needs
@@ -59,7 +59,7 @@ class FlowView:
         return self._roots(self.level if self.level is not None else 0)
 
     @cached_property
-    def holds(self) -> set[int]:
+    def holds(self) -> Set[int]:
         """The AND/OR nodes that hold in this flow when every component is up."""
         return self.causality.graph.reached(self.roots)
 

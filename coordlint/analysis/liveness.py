@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,7 +149,7 @@ class Liveness:
         return self.causality.entries | self._asides
 
     @cached_property
-    def _holds(self) -> set[int]:
+    def _holds(self) -> Set[int]:
         return self.causality.graph.reached(self._roots)
 
     @cached_property
@@ -157,7 +157,7 @@ class Liveness:
         return frozenset(self.causality.produced(one.event) for one in self.orphans.unpublished)
 
     @cached_property
-    def _repaired(self) -> set[int]:
+    def _repaired(self) -> Set[int]:
         """What would hold if every unpublished event were published."""
         return self.causality.graph.reached(self._roots | self._publications)
 
@@ -185,7 +185,7 @@ class Liveness:
             found += [(view, self._event_at[number]) for number in sorted(numbers)]
         return found
 
-    def _reached_with_publications(self, view: FlowView) -> set[int]:
+    def _reached_with_publications(self, view: FlowView) -> Set[int]:
         """What would hold in that flow with the unpublished events; for a distant goal, without the foreign entries."""
         if view.level is None:
             return self._repaired
@@ -357,7 +357,7 @@ class Liveness:
 
     # -------------------------------------------------------------------------------------------- search
 
-    def _origins(self, seeds: Iterable[tuple[int, int]], holds: set[int]) -> dict[int, int]:
+    def _origins(self, seeds: Iterable[tuple[int, int]], holds: Set[int]) -> dict[int, int]:
         """Breadth first from all seeds at once through what never happens: node -> label of the seed that came first."""
         found: dict[int, int] = {}
         queue: deque[int] = deque()
@@ -373,7 +373,7 @@ class Liveness:
                     queue.append(target)
         return found
 
-    def _happens(self, node: int, holds: set[int]) -> bool:
+    def _happens(self, node: int, holds: Set[int]) -> bool:
         message = self.causality.message_at(node)
         return (self.causality.done(node) if message is None else self.causality.sent(message)) in holds
 

@@ -28,13 +28,13 @@ class Rollback(NamedTuple):
 
     Attributes:
         view: the flow, the first by name where there are several.
-        cause: the ``fails``, or the publication of the flow's failure event.
+        causes: the ``fails``, or the publications of the flow's failure event after which something is left.
         event: what announces it, or None where only the caller hears of it.
-        left: the effects that nothing undoes, one for each entity or service that acts, in model order.
+        left: the effects that nothing undoes, in model order.
     """
 
     view: FlowView
-    cause: Action
+    causes: tuple[Action, ...]
     event: Message | None
     left: tuple[Action, ...]
 
@@ -90,15 +90,16 @@ class Rollbacks:
     @cached_property
     def found(self) -> tuple[Rollback, ...]:
         """The failures that leave something done, in model order."""
-        result: dict[int, Rollback] = {}
+        result: dict[Message | Action, Rollback] = {}
         for view in sorted(self.views, key=lambda one: one.flow.name):
             for rollback in self._of_flow(view):
-                known = result.get(rollback.cause.id)
+                key = rollback.event if rollback.event is not None else rollback.causes[0]
+                known = result.get(key)
                 if known is not None:
-                    left = {action.id: action for action in (*known.left, *rollback.left)}
-                    rollback = known._replace(left=tuple(left[number] for number in sorted(left)))
-                result[rollback.cause.id] = rollback
-        return tuple(result[number] for number in sorted(result))
+                    causes, left = {*known.causes, *rollback.causes}, {*known.left, *rollback.left}
+                    rollback = known._replace(causes=_in_order(causes), left=_in_order(left))
+                result[key] = rollback
+        return tuple(sorted(result.values(), key=lambda one: one.causes[0].id))
 
     # -------------------------------------------------------------------------------------------- one flow
 
@@ -119,17 +120,21 @@ class Rollbacks:
                     undone = self._undone_by(process, self._consequences(fail, inside))
                     left = self._left(view, handlers, process, undone)
                     if left:
-                        yield Rollback(view, fail, self._event_of(fail), left)
+                        yield Rollback(view, (fail,), self._event_of(fail), left)
 
     def _announced(
         self, view: FlowView, handlers: list[Process], inside: set[Process], event: Message
     ) -> Iterator[Rollback]:
         """The failure event of a flow, whoever publishes it: a participant, or somebody outside the flow at any time."""
-        left: dict[int, Action] = {}
+        causes: set[Action] = set()
+        left: set[Action] = set()
         emits = [
             emit
             for emit in self.index.emitters.get(event, ())
-            if emit.process not in self._commanded and emit.process.workflow is None and not emit.process.contract
+            if emit.process not in self._commanded
+            and emit.process.workflow is None
+            and not emit.process.contract
+            and emit.id in self.sagas.reached(emit.process)
         ]
         for emit in emits:
             reactions = {self.causality.number(event), *self._around(emit)}
@@ -139,9 +144,11 @@ class Rollbacks:
             else:
                 early = self._before_success(view)
                 found = self._not_undone([handler for handler in handlers if handler in early], undone)
-            left.update((action.id, action) for action in found)
+            if found:
+                causes.add(emit)
+                left.update(found)
         if left:
-            yield Rollback(view, emits[0], event, tuple(left[number] for number in sorted(left)))
+            yield Rollback(view, _in_order(causes), event, _in_order(left))
 
     def _participants(self, view: FlowView) -> list[Process]:
         """The processes of a flow, in model order; those that only a timer's look at the same data adds count where the goal
@@ -477,22 +484,20 @@ class Rollbacks:
         return undone
 
     def _not_undone(self, processes: Iterable[Process], undone: _Undone) -> tuple[Action, ...]:
-        """The effects of handlers none of whose effects is undone; of what one service does to one entity, only the first."""
-        found: dict[object, Action] = {}
+        """The effects of handlers none of whose effects is undone, in model order."""
+        found: set[Action] = set()
         for process in processes:
             messages = {use.message for trigger in process.triggers for use in trigger.uses}
             effects = self._effects(process)
             keys = {(use.store, use.entity) for action in effects for use in action.entities if not use.store.phantom}
             if undone.covers(process, messages, keys, any(action.kind == "act" for action in effects)):
                 continue
-            for action in effects:
-                if action.kind == "act":
-                    found.setdefault(process.service, action)
-                else:
-                    for use in action.entities:
-                        found.setdefault((process.service, use.store, use.entity), action)
-        unique = {action.id: action for action in found.values()}
-        return tuple(unique[number] for number in sorted(unique))
+            found.update(effects)
+        return _in_order(found)
+
+
+def _in_order(actions: Iterable[Action]) -> tuple[Action, ...]:
+    return tuple(sorted(actions, key=lambda action: action.id))
 
 
 def _failure_events(view: FlowView) -> list[Message]:

@@ -256,14 +256,17 @@ class Sagas(Conduct):
     # -------------------------------------------------------------------------------------------- failing
 
     def failures(self, process: Process) -> dict[int, Failure]:
-        """The points at which a process can fail for good, by action: in the main course, in order."""
-        reached = self.reached(process)
+        """The points at which a process can fail for good, by action: in the main course, in order.
+
+        Where it fails anyway, a call that might fail, too, adds nothing.
+        """
+        reached, doomed = self.reached(process), self.doomed(process)
         found: dict[int, Failure] = {}
         for number in process.actions:
             action = self.system.actions[number]
             if number in reached and action.region == "main":
                 failure = self._failure(action)
-                if failure is not None:
+                if failure is not None and (failure.sure or number not in doomed):
                     found[number] = failure
         return found
 

@@ -194,7 +194,12 @@ def jumps(system: System, process: Process) -> list[Jump]:
         behind = _forward(system, (target,))
         if not left and not _waits_in(system, process, entered, behind, blocks):
             continue
-        if left and not entered and process.actions[-1] not in behind and not any(one.head.id in behind for one in left):
+        if (
+            left
+            and not entered
+            and process.actions[-1] not in behind
+            and not any(one.head.id in behind for one in left)
+        ):
             failing.setdefault(left[0].head.id, []).append(jump)
             continue
         found.append(jump)

@@ -101,7 +101,8 @@ def check(design: Design) -> Iterator[Finding]:
 
 
 def _finding(rollback: Rollback) -> Finding:
-    view, cause, event, unordered = rollback
+    view, causes, event, unordered = rollback
+    cause = causes[0]
     left = sorted(unordered, key=lambda action: action.kind != "act")
     services = list(dict.fromkeys(f"`{action.process.service.name}`" for action in left))
     first = left[0]
@@ -111,7 +112,7 @@ def _finding(rollback: Rollback) -> Finding:
         message=f"when flow `{view.flow.name}` fails with {heard}, nothing undoes what {joined(services)} did",
         related=(
             *_places(left),
-            Label(cause.span, f"`{cause.process.service.name}` fails here" if cause.kind == "fail" else "the failure"),
+            *(Label(one.span, "the flow fails here") for one in causes[:PLACES]),
         ),
         help=f"let {joined(services)} react to {heard} and undo the change in a handler that `compensates` it",
         notes=(f"{len(left) - PLACES} more changes stay done",) if len(left) > PLACES else (),
