@@ -104,21 +104,22 @@ class _Means:
         """The mean over the edges of which control takes one."""
         if not edges:
             return 0.0, True
-        declared = [(edge.chance, value) for edge, value in edges if edge.chance is not None]
-        open_ended = [(edge, value) for edge, value in edges if edge.chance is None]
-        mean = sum(chance * value for chance, (value, _) in declared if value)
+        mean = sum(edge.chance * value for edge, (value, _) in edges if edge.chance and value)
         exact = all(exact for _, (_, exact) in edges)
-        if not open_ended:
+        rest = max(0.0, 1 - sum(edge.chance or 0.0 for edge, _ in edges))
+        if rest < _NEGLIGIBLE:
             return mean, exact
-        rest = max(0.0, 1 - sum(chance for chance, _ in declared))
-        most = max(value for _, (value, _) in open_ended)
+        # Chances that do not add up to one leave the rest to the branches without a chance, or else to any branch.
+        left = [(edge, value) for edge, (value, _) in edges if edge.chance is None]
+        left = left or [(edge, value) for edge, (value, _) in edges]
+        most = max(value for _, value in left)
         if action.kind == "call":
             # A call is answered; that it may fail technically makes no loop end.
-            usual = [value for edge, (value, _) in open_ended if edge.kind == "ok"]
+            usual = [value for edge, value in left if edge.kind == "ok"]
             exact = exact and bool(usual) and most <= usual[0]
         else:
-            exact = exact and all(value == most for _, (value, _) in open_ended)
-        return (mean + rest * most if most and rest else mean), exact
+            exact = exact and all(value == most for _, value in left)
+        return mean + rest * most, exact
 
     def _loop(self, members: list[int], values: dict[int, tuple[float, bool]]) -> dict[int, tuple[float, bool]]:
         """All nodes of a loop have the same value: what its rounds perform together, and what comes after."""
@@ -182,6 +183,8 @@ def _is_certain(system: System, process: Process, wanted: set[int]) -> bool:
                     pending.append(source)
     return certain[process.start]
 
+
+_NEGLIGIBLE = 1e-9
 
 _UNUSUAL = (frozenset[str](), frozenset({"failure", "timeout"}))
 """The edges that only a technical failure takes, for actions that are no calls and for calls and starts."""

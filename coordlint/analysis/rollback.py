@@ -40,10 +40,19 @@ class Rollback(NamedTuple):
 
 
 class _Hop(NamedTuple):
-    """An edge of the process graph: the action that causes it, and the process that it starts."""
+    """An edge of the process graph: the action that causes it, and the process that it starts; ``polled`` by a timer."""
 
     action: Action
     target: Process
+    polled: bool
+
+
+class _Part(NamedTuple):
+    """The processes of a flow in model order and as a set, and the edges that lead to each."""
+
+    processes: list[Process]
+    members: set[Process]
+    sources: dict[Process, list[_Hop]]
 
 
 class _Undone(NamedTuple):
@@ -104,11 +113,10 @@ class Rollbacks:
     # -------------------------------------------------------------------------------------------- one flow
 
     def _of_flow(self, view: FlowView) -> Iterator[Rollback]:
-        processes = self._participants(view)
+        processes, inside, _ = self._part(view)
         handlers = [process for process in processes if self._is_judged(process)]
         if not handlers:
             return
-        inside = set(processes)
         events = [event for event in _failure_events(view) if next(self.index.consumers(event), None) is not None]
         for event in events:
             yield from self._announced(view, handlers, inside, event)
@@ -150,33 +158,42 @@ class Rollbacks:
         if left:
             yield Rollback(view, _in_order(causes), event, _in_order(left))
 
-    def _participants(self, view: FlowView) -> list[Process]:
-        """The processes of a flow, in model order; those that only a timer's look at the same data adds count where the goal
-        needs them.
-        """
-        if view.level != 0:
-            return view.processes
-        nodes = self._after(self.causality.starts_of(view.flow))
-        return [process for process in view.processes if process.start in nodes]
+    def _part(self, view: FlowView) -> _Part:
+        """The part of the process graph that belongs to a flow; timers only where its goal needs them."""
+        if view not in self._parts:
+            members = self._reached_from(view, frozenset())
+            processes = [process for process in self.system.processes if process in members]
+            sources: dict[Process, list[_Hop]] = {}
+            for process in processes:
+                for hop in self._hops(process):
+                    sources.setdefault(hop.target, []).append(hop)
+            self._parts[view] = _Part(processes, members, sources)
+        return self._parts[view]
+
+    @cached_property
+    def _parts(self) -> dict[FlowView, _Part]:
+        return {}
 
     def _before_success(self, view: FlowView) -> set[Process]:
         """The processes that take part before the flow has succeeded."""
         goal = view.flow.success
         if goal is None or goal.mode == "all":
-            return set(view.processes)
-        messages = {target.message for target in goal.targets if isinstance(target, MessageUse)}
-        ends = {self.causality.number(message) for message in messages if not message.phantom}
-        starts = self.causality.starts_of(view.flow)
-        seen = set(starts)
-        stack = list(seen)
+            return self._part(view).members
+        return self._reached_from(view, frozenset(one.message for one in goal.targets if isinstance(one, MessageUse)))
+
+    def _reached_from(self, view: FlowView, ends: frozenset[Message]) -> set[Process]:
+        """The processes that the start of a flow leads to, but not by those messages."""
+        stack: list[Process] = []
+        for start in view.flow.starts:
+            stack += self.index.consumers(start.message) if isinstance(start, MessageUse) else [start.process]
+        found = set(stack)
         while stack:
-            node = stack.pop()
-            if node not in ends or node in starts:
-                for target in self.causality.successors[node]:
-                    if target not in seen:
-                        seen.add(target)
-                        stack.append(target)
-        return {process for process in view.processes if process.start in seen}
+            for hop in self._hops(stack.pop()):
+                ending = hop.action.kind in {"emit", "send", "call"} and hop.action.message in ends
+                if hop.target not in found and not ending and not (hop.polled and view.level == 0):
+                    found.add(hop.target)
+                    stack.append(hop.target)
+        return found
 
     def _around(self, emit: Action) -> Iterator[int]:
         """The actions of the publishing process that belong to the same run as the publication."""
@@ -341,7 +358,7 @@ class Rollbacks:
 
     def _before(self, view: FlowView, failing: Process) -> dict[Process, None]:
         """The failing process and those of the flow that lead to it, for the same instance, the nearest first."""
-        sources = self._sources(view)
+        sources = self._part(view).sources
         found = {failing: None}
         queue = deque(found)
         while queue and len(found) < NEAR:
@@ -355,7 +372,7 @@ class Rollbacks:
         """The processes that run beside the way to the failing process: behind another consumer of one of its messages, or
         behind another message of the same run.
         """
-        inside = self._inside(view)
+        inside = self._part(view).members
         found = dict.fromkeys(self._started_together(view, before))
         for process in before:
             hops = self._hops(process) if process is not failing else []
@@ -387,7 +404,7 @@ class Rollbacks:
         if process not in self._hops_of:
             reached = self.sagas.reached(process)
             self._hops_of[process] = [
-                _Hop(action, target)
+                _Hop(action, target, False)
                 for action in self.system.actions_of(process, "emit", "call", "send", "write")
                 if action.id in reached
                 for target in self._targets(action)
@@ -403,7 +420,7 @@ class Rollbacks:
             for use in action.entities if action.id in reached else ():
                 for timer in self.index.polling(use):
                     if process not in self._moved_on_by(timer):
-                        yield _Hop(action, timer)
+                        yield _Hop(action, timer, True)
 
     def _moved_on_by(self, timer: Process) -> set[Process]:
         if timer not in self._moved_on:
@@ -439,28 +456,6 @@ class Rollbacks:
             consumers = list(self.index.consumers(start.message)) if isinstance(start, MessageUse) else []
             if not known.isdisjoint(consumers):
                 yield from (process for process in consumers if process not in known)
-
-    def _inside(self, view: FlowView) -> set[Process]:
-        if view not in self._inside_of:
-            self._inside_of[view] = set(view.processes)
-        return self._inside_of[view]
-
-    @cached_property
-    def _inside_of(self) -> dict[FlowView, set[Process]]:
-        return {}
-
-    def _sources(self, view: FlowView) -> dict[Process, list[_Hop]]:
-        if view not in self._sources_of:
-            sources: dict[Process, list[_Hop]] = {}
-            for process in view.processes:
-                for hop in self._hops(process):
-                    sources.setdefault(hop.target, []).append(hop)
-            self._sources_of[view] = sources
-        return self._sources_of[view]
-
-    @cached_property
-    def _sources_of(self) -> dict[FlowView, dict[Process, list[_Hop]]]:
-        return {}
 
     # -------------------------------------------------------------------------------------------- undoing
 

@@ -39,13 +39,36 @@ def unused(system: System) -> list[Unused]:
     """
     refers = {one: list(_referred(one, system)) for one in _definitions(system)}
     live = _closure(_roots(system), refers)
-    dead = [one for one in refers if one not in live and not one.phantom]
-    heads = _heads(dead, refers)
-    told: list[Unused] = []
-    for head in heads:
-        behind = _closure([head], {one: [two for two in refers[one] if two not in live] for one in dead})
-        told.append(Unused(head, tuple(one for one in dead if one in behind and one is not head)))
-    return told
+    dead = {one: [two for two in refers[one] if two not in live] for one in refers if one not in live}
+    owners = _owners(_heads(dead), dead)
+    behind: dict[Definition, list[Definition]] = {}
+    for one in dead:
+        owner = owners[one]
+        if owner is not None:
+            behind.setdefault(owner, []).append(one)
+    return [
+        Unused(head, tuple(one for one in behind[head] if one is not head))
+        for head in dead
+        if owners[head] is head and not head.phantom
+    ]
+
+
+def _owners(heads: list[Definition], dead: dict[Definition, list[Definition]]) -> dict[Definition, Definition | None]:
+    """The one head from which each unused definition is reached; None where there are several."""
+    owners: dict[Definition, Definition | None] = {head: head for head in heads}
+    pending = list(heads)
+    while pending:
+        one = pending.pop()
+        for two in dead[one]:
+            before = owners.get(two, two)
+            owner = owners[one]
+            if two not in owners:
+                owners[two] = owner
+                pending.append(two)
+            elif before is not owner and before is not None:
+                owners[two] = None
+                pending.append(two)
+    return owners
 
 
 def _definitions(system: System) -> Iterator[Definition]:
@@ -60,16 +83,16 @@ def _definitions(system: System) -> Iterator[Definition]:
         yield from space.values()
 
 
-def _heads(dead: list[Definition], refers: dict[Definition, list[Definition]]) -> list[Definition]:
+def _heads(dead: dict[Definition, list[Definition]]) -> list[Definition]:
     """Those that no other unused one refers to; of definitions that only refer to each other, the first."""
-    referred = {two for one in dead for two in refers[one] if two is not one}
+    referred = {two for one, others in dead.items() for two in others if two is not one}
     heads = [one for one in dead if one not in referred]
-    covered = _closure(heads, {one: refers[one] for one in dead})
+    covered = _closure(heads, dead)
     for one in dead:
         if one not in covered:
             heads.append(one)
-            covered |= _closure([one], {two: refers[two] for two in dead})
-    return [one for one in dead if one in set(heads)]
+            covered |= _closure([one], dead)
+    return heads
 
 
 def _closure(starts: Iterable[Definition], refers: dict[Definition, list[Definition]]) -> set[Definition]:

@@ -48,6 +48,7 @@ service Mail {
 - A service that does or uses something itself: who never runs is EVT203's question.
 - What another format declares (an included AsyncAPI document): it is written for others, too.
 - What only an unused definition refers to is told with that one.
+- A design that declares no behaviour yet, and one with syntax errors or unresolved names: what is missing may be the use.
 
 ## References
 
@@ -78,13 +79,23 @@ _LINE_AFTER = re.compile(r"[ \t]*(?:(?:#|//)[^\n]*)?(?:\r?\n|\Z)")
 @rule("HYG952", "unused-definition", "I/I/W", evidence="S")
 def check(design: Design) -> Iterator[Finding]:
     """One finding per definition, those behind it in a note."""
+    if not _says_what_happens(design):
+        return
     found = [one for one in unused(design.system) if not _is_meant(one.definition)]
     removed: dict[Span, set[Span]] = {}
     for one in found:
-        for version in one.definition.versions if isinstance(one.definition, Message) else ():
-            removed.setdefault(version.span, set()).add(version.place)
+        for definition in (one.definition, *one.only_by_it):
+            for version in definition.versions if isinstance(definition, Message) else ():
+                removed.setdefault(version.span, set()).add(version.place)
     for one in found:
         yield _finding(one, removed)
+
+
+def _says_what_happens(design: Design) -> bool:
+    """Whether there is behaviour at all, and no part of the design is missing or not understood."""
+    if any(problem.code.startswith("SYN") or problem.code in {"REF001", "REF002"} for problem in design.problems):
+        return False
+    return bool(design.system.processes or design.system.flows)
 
 
 def _is_meant(one: Definition) -> bool:
@@ -103,7 +114,7 @@ def _finding(one: Unused, removed: dict[Span, set[Span]]) -> Finding:
         notes=(f"then unused, too: {behind}",) if behind else (),
         help="remove it, or say where it is used",
         silence="`tags planned`",
-        fix=_fix(one.definition, removed),
+        fix=_fix(one, removed),
         subject=f"{kind} {name}",
     )
 
@@ -112,19 +123,20 @@ def _kind(one: Definition) -> str:
     return one.kind if isinstance(one, Message) else type(one).__name__.lower()
 
 
-def _fix(one: Definition, removed: dict[Span, set[Span]]) -> Fix:
-    """Remove the declaration, or the name from a declaration of several messages."""
-    title = f"remove `{one.name}`"
-    if not isinstance(one, Message):
-        return Fix(title, (Edit(_whole_lines(one.span), ""),), safe=True)
-    edits = []
-    for version in one.versions:
-        names = list(_names(version.span, version.place))
-        if len(names) < 2 or removed[version.span].issuperset(names):
-            edits.append(Edit(_whole_lines(version.span), ""))
-        else:
-            edits.append(Edit(_of_list(names, names.index(version.place), removed[version.span]), ""))
-    return Fix(title, tuple(edits), safe=True)
+def _fix(one: Unused, removed: dict[Span, set[Span]]) -> Fix:
+    """Remove the declarations, or the name from a declaration of several messages."""
+    edits: list[Edit] = []
+    for definition in (one.definition, *one.only_by_it):
+        if not isinstance(definition, Message):
+            edits.append(Edit(_whole_lines(definition.span), ""))
+            continue
+        for version in definition.versions:
+            names = list(_names(version.span, version.place))
+            if len(names) < 2 or removed[version.span].issuperset(names):
+                edits.append(Edit(_whole_lines(version.span), ""))
+            else:
+                edits.append(Edit(_of_list(names, names.index(version.place), removed[version.span]), ""))
+    return Fix(f"remove `{one.definition.name}`", tuple(dict.fromkeys(edits)), safe=True)
 
 
 _NAME = re.compile(r'"(?:\\.|[^"\\\n])*"|[A-Za-z_][A-Za-z0-9_-]*')

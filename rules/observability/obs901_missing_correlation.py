@@ -12,7 +12,6 @@ the profile default only if the design correlates messages elsewhere (a `by`, or
 ## Bad
 
 ```coord
-command PlaceOrder
 event OrderPaid { payment_id: uuid }
 event OrderReserved { order_id: uuid }
 event OrderReady { order_id: uuid }

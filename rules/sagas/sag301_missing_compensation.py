@@ -162,7 +162,7 @@ def _of_step(gap: Gap, levels: str) -> Finding:
 
 
 def _of_saga(saga: Saga, gaps: list[Gap], levels: str) -> Finding:
-    first = max(gaps, key=lambda gap: gap.failure.weight)
+    first = max(gaps, key=lambda gap: (gap.step.effects.changes, gap.failure.weight))
     others = [gap.step for gap in gaps if gap is not first]
     shown = stays(first.step)
     return Finding(

@@ -96,6 +96,9 @@ if TYPE_CHECKING:
     from coordlint.design import Design
 
 
+PLACES = 8
+
+
 @rule("SAG306", "wait-without-timeout", "W/W/E", evidence="SDA")
 def check(design: Design) -> Iterator[Finding]:
     """Report waits without a limit, and flows that are declared to have none."""
@@ -152,7 +155,7 @@ def _flow(design: Design, view: FlowView) -> Iterator[Finding]:
         yield Finding(
             primary=Label(absent.span),
             message=f"flow `{view.flow.name}` has no limit, and it stops for good when one of its events stays away",
-            related=tuple(Label(process.place, "waits for an event") for process in hops[:4]),
+            related=tuple(Label(process.place, "waits for an event") for process in hops[:PLACES]),
             help="give the flow a `within`, and let a timer look for instances that exceed it",
             silence='`no within "why"`',
             subject=f"flow {view.flow.name}",

@@ -106,12 +106,14 @@ def _finding(rollback: Rollback) -> Finding:
     left = sorted(unordered, key=lambda action: action.kind != "act")
     services = list(dict.fromkeys(f"`{action.process.service.name}`" for action in left))
     first = left[0]
-    heard = f"`{event.name}`" if event is not None else f"the failure of `{cause.process.name}`"
+    failing = f"`{cause.process.name}` of `{cause.process.service.name}`"
+    heard = f"`{event.name}`" if event is not None else f"the failure of {failing}"
+    fails = f"flow `{view.flow.name}` fails with {heard}" if event is not None else f"{failing} fails in flow `{view.flow.name}`"
     return Finding(
-        primary=Label(first.span, "stays done"),
-        message=f"when flow `{view.flow.name}` fails with {heard}, nothing undoes what {joined(services)} did",
+        primary=_done(first),
+        message=f"when {fails}, nothing undoes what {joined(services)} did",
         related=(
-            *_places(left),
+            *(_done(action) for action in left[1:PLACES]),
             *(Label(one.span, "the flow fails here") for one in causes[:PLACES]),
         ),
         help=f"let {joined(services)} react to {heard} and undo the change in a handler that `compensates` it",
@@ -121,9 +123,8 @@ def _finding(rollback: Rollback) -> Finding:
     )
 
 
-def _places(left: list[Action]) -> Iterator[Label]:
-    for action in left[:PLACES]:
-        process = action.process
-        done = f'"{action.text}"' if action.kind == "act" else joined([f"`{use.text}`" for use in action.entities])
-        verb = "does" if action.kind == "act" else "writes"
-        yield Label(process.place, f"`{process.name}` of `{process.service.name}` {verb} {done}")
+def _done(action: Action) -> Label:
+    process = action.process
+    done = f'"{action.text}"' if action.kind == "act" else joined([f"`{use.text}`" for use in action.entities])
+    verb = "does" if action.kind == "act" else "writes"
+    return Label(action.span, f"`{process.name}` of `{process.service.name}` {verb} {done}")
