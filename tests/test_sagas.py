@@ -492,7 +492,6 @@ def test_a_handler_that_orchestrates_is_read_like_a_workflow():
 
 
 def test_one_service_and_one_store_is_a_hint():
-    more = "command Close service Books { handles Close { writes BookDb.closed or fails } handles Open writes BookDb.open }"
     more = "command Open, Close store BookDb service Books { handles Open writes BookDb.open "
     more += "handles Close { writes BookDb.closed  succeeds or fails } }"
     text = f"workflow W in Orders {{\nstarts on Place\nstep open calls Open\nstep close calls Close }}\n{PARTS}{more}"

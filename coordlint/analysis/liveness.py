@@ -31,7 +31,7 @@ class Cause(NamedTuple):
     """Standstills that nothing else explains, and what stands still with them.
 
     Attributes:
-        members: one, or several that only wait for each other, those that never start before the others.
+        members: one, or several that only wait for each other, waits before the others.
         follows: what stands still because of it, in model order.
         flows: the flows whose goal is never reached because of it, by name.
     """
@@ -146,7 +146,22 @@ class Liveness:
 
     @cached_property
     def _roots(self) -> frozenset[int]:
-        return self.causality.entries | self._asides
+        return self.causality.entries | self._asides | self._returning
+
+    @cached_property
+    def _returning(self) -> frozenset[int]:
+        """What comes back from dead-letter channels: the broker puts it there."""
+        channels = self.orphans.dead_letters
+        events = (message for message in self.system.messages.values() if message.channel in channels)
+        processes = (
+            process for process in self.system.processes if any(trigger.via in channels for trigger in process.triggers)
+        )
+        return frozenset(
+            {
+                *(self.causality.produced(event) for event in events),
+                *(self.causality.entered(process.start) for process in processes),
+            }
+        )
 
     @cached_property
     def _holds(self) -> Set[int]:
@@ -379,12 +394,12 @@ class Liveness:
 
 
 def _prominence(standstill: Standstill) -> int:
-    """What never starts comes first, then what waits in vain."""
+    """What waits in vain comes first, then what never starts."""
     kind = standstill.action.kind if standstill.action is not None else "start"
     return _PROMINENCE.index(kind) if kind in _PROMINENCE else len(_PROMINENCE)
 
 
-_PROMINENCE = ("start", "await", "call")
+_PROMINENCE = ("await", "start", "call")
 
 
 _FRAME = frozenset({"start", "failed"})

@@ -136,12 +136,12 @@ def _reaches_an_end(causality: Causality, view: FlowView, without: set[int]) -> 
 
 
 def _fails(causality: Causality, start: int) -> bool:
-    """Whether the branch declares a failure of its process."""
+    """Whether the branch declares a failure of its process, or is the end of a wait that fails it."""
     actions = causality.system.actions
     seen, stack = {start}, [start]
     while stack:
         action = actions[stack.pop()]
-        if action.kind == "fail":
+        if action.kind in {"fail", "failed"}:
             return True
         for target in _onward(action):
             if target not in seen:
