@@ -66,7 +66,7 @@ class Applied(NamedTuple):
 
 
 _COMMENT = re.compile(
-    r"(?:#|//|<!--)\s*coordlint:\s*(?P<word>[\w-]+)\s*(?:\[(?P<rules>[^\]]*)\])?\s*(?P<reason>.*?)\s*(?:(?:^|\s)(?:#|//)\s.*|-->\s*)?$"
+    r"(?:#|//|<!--)\s*coordlint:\s*(?P<word>[\w-]+)\s*(?:\[(?P<rules>[^\]]*)\])?\s*(?P<reason>.*?)\s*(?:(?<=[\s\]])(?:#|//)\s.*|-->\s*)?$"
 )
 _UNTIL = re.compile(r"until\s+(\d{4}-\d{2}-\d{2})\s*:?\s*(.*)", re.DOTALL)
 

@@ -175,7 +175,7 @@ def test_the_current_folder_is_the_default(clean, broken, capsys):
 
 def test_a_path_below_the_current_folder_is_shown_relative_to_it(broken, here, capsys):
     run(["check", str(here / broken), "--format", "concise"])
-    assert capsys.readouterr().out.startswith("broken.coord:1:")
+    assert capsys.readouterr().out.startswith("broken.coord:3:")
 
 
 def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:

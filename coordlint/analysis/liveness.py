@@ -282,16 +282,21 @@ class Liveness:
         return found
 
     def _is_worth_saying(self, group: Sequence[Standstill], loses_flow: bool) -> bool:
-        """A call that cannot end well matters if something waits behind it; for statements out of reach, see SAG307."""
+        """A call that cannot end well matters if something waits behind it.
+
+        Calls in a circle are for CYC501 to name, statements that control never reaches for SAG307.
+        """
         first = group[0].action
         if first is None or first.kind == "await":
             return True
         members = {member.process for member in group}
         order = list(self._standstills)
-        successors = {
+        if len(group) > 1 or self._explanations.has_edge(*[order.index(group[0].process)] * 2):
+            return False  # only calls are left, and CYC501 speaks of circles of calls
+        behind = {
             order[j] for i, process in enumerate(order) if process in members for j in self._explanations.successors(i)
         }
-        return first.kind == "call" and (loses_flow or not successors <= members)
+        return first.kind == "call" and not behind & members and (loses_flow or bool(behind))
 
     def _explained_by(self, standstill: Standstill) -> Iterable[Process]:
         """The processes that would end the standstill if they did what their text says."""
