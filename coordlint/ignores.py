@@ -92,10 +92,11 @@ def apply(
     today: date | None,
     *,
     require_reason: bool = True,
+    off: Iterable[Finding] = (),
 ) -> Applied:
     """Hide what the comments ignore, and judge the comments.
 
-    A comment that hides nothing is only reported if every rule it names has run.
+    That a comment hides nothing is only said of rules that ran.
 
     Args:
         findings: all findings of the run.
@@ -104,30 +105,43 @@ def apply(
         ran: the codes of the rules that ran.
         today: the day that ``until`` dates are held against; None if no ignore ends.
         require_reason: whether a comment without a reason is a problem.
+        off: findings that the profile does not show: a comment that speaks of one is of use all the same.
     """
     ignores = [ignore for document in documents for ignore in read(document, codes)]
-    by_source: dict[int, list[Ignore]] = {}
+    by_source: dict[str, list[Ignore]] = {}  # by path: a file may be included twice, under different prefixes
     for ignore in ignores:
-        by_source.setdefault(id(ignore.span.source), []).append(ignore)
-    used: set[tuple[int, str]] = set()
+        by_source.setdefault(ignore.span.source.path, []).append(ignore)
+    used: set[_Use] = set()
     kept: list[Finding] = []
     ignored: list[tuple[Finding, str]] = []
     for finding in findings:
-        match = _match(finding, by_source.get(id(finding.primary.span.source), ()), today)
+        match = _match(finding, by_source.get(finding.primary.span.source.path, ()), today)
         if match is None:
             kept.append(finding)
         else:
             ignored.append((finding, match.reason))
-            used.add((match.span.start, finding.code))
+            used.add(_use(match, finding.code))
+    for finding in off:
+        match = _match(finding, by_source.get(finding.primary.span.source.path, ()), today)
+        if match is not None:
+            used.add(_use(match, finding.code))
     problems = []
     for ignore in ignores:
         for problem in _problems(ignore, used, ran, today, require_reason=require_reason):
-            match = _match(problem, by_source[id(problem.primary.span.source)], today)
+            match = _match(problem, by_source[problem.primary.span.source.path], today)
             if match is None:
                 problems.append(problem)
             else:
                 ignored.append((problem, match.reason))
     return Applied(tuple(kept), tuple(ignored), tuple(problems))
+
+
+_Use = tuple[str, int, str]
+"""A comment that hides a finding: its file, its place, and the code of the rule."""
+
+
+def _use(ignore: Ignore, code: str) -> _Use:
+    return ignore.span.source.path, ignore.span.start, code
 
 
 def any_in(document: Document) -> bool:
@@ -238,7 +252,7 @@ def _match(finding: Finding, ignores: Iterable[Ignore], today: date | None) -> I
 
 
 def _problems(
-    ignore: Ignore, used: set[tuple[int, str]], ran: Collection[str], today: date | None, *, require_reason: bool
+    ignore: Ignore, used: set[_Use], ran: Collection[str], today: date | None, *, require_reason: bool
 ) -> Iterator[Finding]:
     if ignore.problem:
         yield _problem(
@@ -258,7 +272,10 @@ def _problems(
     unused = tuple(
         selector
         for selector in ignore.selectors
-        if selector.code in ran and selector.code != CODE and (ignore.span.start, selector.code) not in used
+        if selector.code is not None
+        and selector.code in ran
+        and selector.code != CODE
+        and _use(ignore, selector.code) not in used
     )
     if unused:
         names = ", ".join(f"`{selector.text}`" for selector in unused)

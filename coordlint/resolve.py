@@ -60,6 +60,9 @@ BASIC_TYPES = frozenset(
     "instant duration bytes binary json object map any uri url email enum".split()
 )
 
+PATIENCE = 200_000
+"""So many pairs of names are compared in a design to find what was meant; it takes a few seconds."""
+
 E_ = TypeVar("E_", bound=Element)
 
 _SPACE_OF = {
@@ -87,6 +90,7 @@ class _Resolver:
         self.prefix = ""
         self.phantoms: dict[tuple[str, str], Element] = {}
         self.lost = frozenset(name for part in parts for name in part.document.lost)
+        self.patience = PATIENCE
 
     # -------------------------------------------------------------------------------------------- problems
 
@@ -160,10 +164,13 @@ class _Resolver:
             else:
                 keys = [(_SPACE_OF.get(clause.kind, clause.kind), clause.name)]
             for space, name in keys:
+                what = _WORDS.get(clause.kind, clause.kind.removesuffix("s"))
+                if not name.text.strip():
+                    self.report("REF003", name.span, f"a {what} has an empty name", "write a name between the quotes")
+                    continue
                 full = "" if clause.kind == "system" else _prefixed(prefix, name.text)
                 before = seen.setdefault((space, full), name.span)
                 if before is not name.span:
-                    what = _WORDS.get(clause.kind, clause.kind.removesuffix("s"))
                     message = (
                         f"{what} `{full}{_version(clause)}` is declared twice"
                         if full
@@ -431,8 +438,8 @@ class _Resolver:
         span = span or ref.span
         if name in self.lost or name.rpartition(".")[2] in self.lost:
             return None
-        known = sorted(candidates)
-        meant = (closest(_prefixed(self.prefix, name), known) if self.prefix else None) or closest(name, known)
+        meant = self._nearest(_prefixed(self.prefix, name), candidates) if self.prefix else None
+        meant = meant or self._nearest(name, candidates)
         if meant is None:
             self.report("REF001", span, f"there is no {what} `{name}`", "declare it, or correct the name")
             return None
@@ -443,6 +450,11 @@ class _Resolver:
             "REF001", span, f"there is no {what} `{name}`", f"did you mean `{near}`?", candidates[meant].place, fix
         )
         return candidates[meant]
+
+    def _nearest(self, name: str, candidates: dict[str, Element]) -> str | None:
+        """The declared name that was probably meant. Where thousands are missing, a whole file is: nobody misspelt them."""
+        self.patience -= len(candidates)
+        return closest(name, candidates) if self.patience >= 0 else None
 
     def _phantom(self, type_: type[E_], ref: Ref, name: str, **more: Any) -> E_:
         key = (type_.__name__, name)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from coordlint.format import LINE_LENGTH, FormatError, format_source
 from coordlint.parse import grammar, parse
-from coordlint.tables import build
-from coordlint.tokens import Token, cut
 from coordlint.rule import document, index
 from coordlint.source import Source, decode_source, read_source
 from coordlint.syntax import Clause, Name, Quantity, Ref, Text, Word
+from coordlint.tables import build
+from coordlint.tokens import Token, cut
 
 SYSTEMS = Path(__file__).parent.parent / "fixtures" / "systems"
 HOUSE_LENGTH = 120

@@ -563,6 +563,16 @@ def test_compensations(undo: str, codes: list[str]):
     assert workflow(f"step reserve calls Reserve {{ {undo} }} {CHARGE}", more) == codes
 
 
+def test_the_failure_block_of_a_compensation_runs_when_the_compensation_fails():
+    body = f"step reserve calls Reserve {{ compensate Release {{ on failure {{ calls Note }} }} }} {CHARGE}"
+    design = read(f"workflow W in Orders {{ starts on Place {body} }}\n{PARTS}")
+    process = design.system.workflows["W"].process
+    by_name = {a.message.name: a for a in design.system.actions_of(process, "call")}
+    edges = {edge.kind: edge.target for edge in by_name["Release"].edges}
+    assert edges["failure"] == by_name["Note"].id
+    assert [edge.target for edge in by_name["Charge"].edges if edge.kind == "failure"] == [by_name["Release"].id]
+
+
 def test_what_a_compensation_does_not_say_is_asked_where_another_one_says_it():
     two = "step ship calls Ship {{ compensate Recall {{ attempts unlimited }} }} step reserve calls Reserve {{ {} }} {}"
     assert workflow(two.format("compensate Release", CHARGE)) == ["SAG303"]

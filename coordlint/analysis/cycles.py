@@ -7,6 +7,7 @@ Poll edges (``every`` reading what is written elsewhere) are left out too: time 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -734,10 +735,11 @@ def feedback_edges(weights: Mapping[tuple[str, str], int], exact_up_to: int = 12
     """
     nodes = sorted({node for edge in weights for node in edge})
     place = {node: number for number, node in enumerate(nodes)}
-    total = sum(weights.values()) + 1
-    cost = [[0] * len(nodes) for _ in nodes]
-    for (source, target), weight in weights.items():
-        cost[place[source]][place[target]] = total + weight
+    # One edge more costs more than all places of the others.
+    one = sum(weights.values()) + 1
+    cost: list[dict[int, int]] = [{} for _ in nodes]
+    for (source, target), weight in sorted(weights.items()):
+        cost[place[source]][place[target]] = one + weight
     exact = len(nodes) <= exact_up_to
     order = _best_order(cost) if exact else _greedy_order(cost)
     rank = {number: i for i, number in enumerate(order)}
@@ -745,7 +747,7 @@ def feedback_edges(weights: Mapping[tuple[str, str], int], exact_up_to: int = 12
     return back, exact
 
 
-def _best_order(cost: list[list[int]]) -> list[int]:
+def _best_order(cost: list[dict[int, int]]) -> list[int]:
     """The order of the nodes with the cheapest edges backwards; the first of equal ones."""
     count = len(cost)
     best: list[tuple[int, int]] = [(0, -1)] * (1 << count)
@@ -754,7 +756,7 @@ def _best_order(cost: list[list[int]]) -> list[int]:
         for last in range(count):
             if mask >> last & 1:
                 rest = mask ^ (1 << last)
-                backward = sum(cost[last][other] for other in range(count) if rest >> other & 1)
+                backward = sum(price for other, price in cost[last].items() if rest >> other & 1)
                 price = best[rest][0] + backward
                 if choice is None or price < choice[0]:
                     choice = (price, last)
@@ -769,27 +771,36 @@ def _best_order(cost: list[list[int]]) -> list[int]:
     return order[::-1]
 
 
-def _greedy_order(cost: list[list[int]]) -> list[int]:
+def _greedy_order(cost: list[dict[int, int]]) -> list[int]:
     """Sinks to the end, sources to the front, else the node with the largest surplus of outgoing edges to the front."""
-    left = set(range(len(cost)))
+    sources: list[dict[int, int]] = [{} for _ in cost]
+    for node, targets in enumerate(cost):
+        for target, price in targets.items():
+            sources[target][node] = price
+    going = [sum(targets.values()) for targets in cost]
+    coming = [sum(found.values()) for found in sources]
+
+    def entry(node: int) -> tuple[int, int, int]:
+        ends = going[node] == 0 or coming[node] == 0
+        return (0 if ends else 1, coming[node] - going[node], node)
+
+    queue = [entry(node) for node in range(len(cost))]
+    heapq.heapify(queue)
+    placed: set[int] = set()
     front: list[int] = []
     back: list[int] = []
-    while left:
-
-        def surplus(node: int) -> tuple[int, int]:
-            going = sum(cost[node][other] for other in left)
-            coming = sum(cost[other][node] for other in left)
-            if going == 0:
-                return (-1, 0)
-            return (1, 0) if coming == 0 else (0, going - coming)
-
-        ranked = sorted(left, key=lambda node: (*surplus(node), -node))
-        if surplus(ranked[0])[0] < 0:
-            back.append(ranked[0])
-            left.discard(ranked[0])
-        else:
-            front.append(ranked[-1])
-            left.discard(ranked[-1])
+    while queue:
+        top = heapq.heappop(queue)
+        node = top[-1]
+        if node in placed or top != entry(node):
+            continue  # outdated: an entry that is right follows
+        placed.add(node)
+        (back if going[node] == 0 else front).append(node)
+        for neighbours, sums in ((cost[node], coming), (sources[node], going)):
+            for other, price in neighbours.items():
+                if other not in placed:
+                    sums[other] -= price
+                    heapq.heappush(queue, entry(other))
     return front + back[::-1]
 
 

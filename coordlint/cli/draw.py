@@ -14,13 +14,16 @@ from coordlint.cli.shared import Failure, relative, write, write_file
 def graph(design: str, format: str, output: str | None) -> None:
     """Write the landscape of DESIGN: who publishes, hears, sends, handles and keeps what."""
     from coordlint.analysis.landscape import landscape
+    from coordlint.config import ConfigError
     from coordlint.design import load
     from coordlint.report.graph import render
+    from coordlint.run import Request, project_root, settings
     from coordlint.source import SourceError
 
+    design = relative(design)
     try:
-        loaded = load(relative(design))
-    except SourceError as error:
+        loaded = load(design, root=project_root(design, settings(Request(paths=(design,)))))
+    except (SourceError, ConfigError) as error:
         raise Failure(str(error)) from None
     broken = next((finding for finding in loaded.problems if finding.code.startswith("SYN")), None)
     if broken is not None:

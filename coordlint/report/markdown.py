@@ -54,7 +54,7 @@ def _text(text: str) -> str:
 
 def _plain(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\*_\[\]|~#])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
 
 
 def _code(text: str) -> str:
