@@ -23,7 +23,7 @@ LAYERS = (
     ("tree",),
     ("parse", "recovery", "frontends"),
     ("system",),
-    ("facts", "process", "resolve"),
+    ("facts", "lowering", "process", "resolve"),
     ("graph",),
     ("analysis",),
     ("explore",),
