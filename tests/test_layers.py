@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     ("coordlint", "grammar", "starter"),
-    ("source", "names"),
+    ("source", "names", "versions"),
     ("discover",),
     ("cache",),
     ("finding",),
@@ -23,7 +23,7 @@ LAYERS = (
     ("tree",),
     ("parse", "recovery", "frontends"),
     ("system",),
-    ("facts", "lowering", "process", "resolve"),
+    ("facts", "references", "lowering", "process", "resolve"),
     ("graph",),
     ("analysis",),
     ("explore",),

@@ -13,9 +13,9 @@ import pytest
 from coordlint import design as design_module
 from coordlint.design import Design, load
 from coordlint.finding import Finding
-from coordlint.resolve import in_range, version_key
 from coordlint.source import Source, SourceError
 from coordlint.system import Action, Backoff, Compatibility, Guard, Process, System, Workflow
+from coordlint.versions import in_range, version_key
 
 
 def read(text: str) -> Design:
