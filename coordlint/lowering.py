@@ -472,6 +472,8 @@ class Body:
         mode = word.text if word else "all"
         self.actions[fork].mode = mode
         branches = [one for one in clause.children() if one.kind != "note"]
+        if not branches:
+            return
         exits, undos = self._branches(
             (one.children() if one.kind == "branch" else (one,), _Exit(fork, "branch")) for one in branches
         )
