@@ -315,6 +315,10 @@ class Causality:
         return {}
 
     def _goal(self, goal: Goal) -> None:
+        if len(goal.targets) == 1:
+            # No node of its own: many flows may share a goal, and none should pay for the others' nodes.
+            self._goals[goal] = self._goal_target(goal.targets[0])
+            return
         node = self.graph.node(conjunctive=goal.mode == "all")
         for target in goal.targets:
             self.graph.edge(self._goal_target(target), node)
