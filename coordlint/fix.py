@@ -44,16 +44,16 @@ def apply_fixes(result: Result, run: Callable[[Mapping[str, Source]], Result], *
         unsafe: also apply the fixes that change what the design means.
     """
     work = _Work(result, run)
-    seen = {_state(work.overlay)}
+    seen = {work.state()}
     for _ in range(ROUNDS):
         fixes = work.fixes(unsafe=unsafe)
         if not fixes:
             break
         if not work.apply(fixes):
             continue
-        if _state(work.overlay) in seen:
+        if work.state() in seen:
             return work.done("the fixes undo each other")
-        seen.add(_state(work.overlay))
+        seen.add(work.state())
     if work.fixes(unsafe=unsafe):
         return work.done("the fixes did not settle in ten rounds")
     return work.done("a fix would have brought new errors" if work.refused else "")
@@ -120,14 +120,20 @@ class _Work:
         half = len(fixes) // 2
         return self.apply(fixes[:half]) or self.apply(fixes[half:])
 
+    def state(self) -> tuple[tuple[str, str], ...]:
+        """The changed files with their texts."""
+        return tuple((path, after.text) for path, (_, after) in self._changed().items())
+
     def done(self, stopped: str) -> Fixed:
         """What came of it."""
-        changed = {
+        return Fixed(self.result, self._changed(), self.applied, stopped)
+
+    def _changed(self) -> dict[str, tuple[Source, Source]]:
+        return {
             path: (self.before[path], source)
             for path, source in sorted(self.overlay.items())
             if self.before[path].text != source.text
         }
-        return Fixed(self.result, changed, self.applied, stopped)
 
     def _edited(self, fixes: Sequence[_Applicable]) -> dict[str, Source]:
         changes: dict[str, list[_Change]] = {}
@@ -184,7 +190,3 @@ def _worse(after: Result, before: Result) -> bool:
         )
 
     return bool(errors(after) - errors(before)) or len(after.crashes) > len(before.crashes)
-
-
-def _state(overlay: Mapping[str, Source]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, source.text) for key, source in overlay.items()))

@@ -42,6 +42,7 @@ class Ignore(NamedTuple):
         until: the last day on which it holds, or None.
         whole_file: an ``ignore-file``.
         problem: why the comment itself is no good, or an empty string.
+        remedy: what to do about the problem.
     """
 
     span: Span
@@ -51,6 +52,7 @@ class Ignore(NamedTuple):
     until: date | None
     whole_file: bool
     problem: str = ""
+    remedy: str = ""
 
     def expired(self, today: date | None) -> bool:
         """Whether its last day has passed."""
@@ -158,13 +160,14 @@ def _ignore(
     source = comment.source
     word = match["word"]
     reason, until, problem = match["reason"] or "", None, ""
+    remedy = "move it above what it is about, or remove it"
     dated = _UNTIL.match(reason)
     if dated:
         reason = dated[2]
         try:
             until = date.fromisoformat(dated[1])
         except ValueError:
-            problem = f"`{dated[1]}` is no day of the calendar"
+            problem, remedy = f"`{dated[1]}` is no day of the calendar", "write a date such as `until 2027-01-31`"
     selectors = tuple(_selectors(comment, match, codes))
     covers: Span | None
     line = comment.line
@@ -182,11 +185,13 @@ def _ignore(
     if word not in {"ignore", "ignore-file"}:
         meant = closest(word, ("ignore", "ignore-file"))
         problem = f"`coordlint: {word}` means nothing" + (f", did you mean `{meant}`?" if meant else "")
-        covers = None
+        remedy = "write `ignore[rule-name] reason`, or remove it"
     elif match["rules"] is None or not selectors:
         problem = "the comment names no rule: write `ignore[rule-name] reason`"
-        covers = None
-    return Ignore(comment, selectors, covers, reason, until, word == "ignore-file", problem)
+        remedy = "name the rule, or remove the comment"
+    return Ignore(
+        comment, selectors, None if problem else covers, reason, until, word == "ignore-file", problem, remedy
+    )
 
 
 def _selectors(comment: Span, match: re.Match[str], codes: dict[str, str]) -> Iterator[Selector]:
@@ -255,9 +260,7 @@ def _problems(
     ignore: Ignore, used: set[_Use], ran: Collection[str], today: date | None, *, require_reason: bool
 ) -> Iterator[Finding]:
     if ignore.problem:
-        yield _problem(
-            ignore, ignore.span, ignore.problem, "move it above what it is about, or remove it", _removal(ignore)
-        )
+        yield _problem(ignore, ignore.span, ignore.problem, ignore.remedy, _removal(ignore))
         return
     for selector in ignore.selectors:
         if selector.code is None:

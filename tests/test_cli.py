@@ -15,7 +15,9 @@ from coordlint import __version__
 from coordlint.cli import run, wants_color
 from coordlint.rule import Rule
 
-CLEAN = "external service Shopper { calls Orders.Ask }\nquery Ask\nservice Orders { replicas 3  handles Ask succeeds }\n"
+CLEAN = (
+    "external service Shopper { calls Orders.Ask }\nquery Ask\nservice Orders { replicas 3  handles Ask succeeds }\n"
+)
 BROKEN = CLEAN.replace("3", "three")
 
 

@@ -89,7 +89,9 @@ def _participant(g: int, i: int) -> Iterator[str]:
         '      succeeds or fails "refused"',
         "    }",
         *(
-            [f"    handles Undo{g}_{i} {{ idempotent by id  compensates Do{g}_{i}  fences  writes WorkerDb{g}_{i}.rows }}"]
+            [
+                f"    handles Undo{g}_{i} {{ idempotent by id  compensates Do{g}_{i}  fences  writes WorkerDb{g}_{i}.rows }}"
+            ]
             if i < 7
             else []
         ),
