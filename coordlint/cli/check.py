@@ -292,7 +292,7 @@ def _fix(request: Request, outcome: Outcome, options: _Options) -> int:
         write(marked(after, after.text), utf8=True)
     for path, (_, after) in fixed.sources.items():
         if request.stdin is None or path != os.path.realpath(request.stdin.path):
-            write_file(path, marked(after, after.text))
+            write_file(after.path, marked(after, after.text))
     for target in options.targets:
         if request.stdin is None or target.file is not None:
             _report(fixed.result, target, options)
