@@ -25,7 +25,8 @@ from coordlint.tables import grammar_text
 from coordlint.tree import maker
 
 ROOT = Path(__file__).parent.parent
-DESIGNS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "fixtures").rglob("*.coord"))}
+SYSTEMS = sorted((ROOT / "fixtures" / "systems").rglob("*.coord"))
+DESIGNS = {path.stem: path.read_text(encoding="utf-8") for path in SYSTEMS}
 REFERENCE = re.findall(
     r"^```coord(?: \w+)?\n(.*?)^```$", (ROOT / "grammar" / "README.md").read_text(encoding="utf-8"), re.M | re.S
 )
@@ -459,6 +460,14 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
         ["1:1 `}` unmatched `}` | remove it, or open the body that it closes",
          "1:2 `}` unmatched `}` | remove it, or open the body that it closes"],
         "service A",
+    ),
+    "a closing brace in an unfinished declaration": (
+        "service A { } monitor\n}\nservice B { zones 2 }",
+        [
+            "2:1 `}` expected a name after `monitor`, found `}`",
+            "2:1 `}` unmatched `}` | remove it, or open the body that it closes",
+        ],
+        "service A service B { zones }",
     ),
     "a body without a keyword": (
         "service A {\n  {\n  zones 2 }\n  replicas 3\n}\nservice B",

@@ -24,7 +24,7 @@ from coordlint.source import Source
 from coordlint.system import System
 
 ROOT = Path(__file__).parent.parent
-DESIGNS = sorted((ROOT / "fixtures").rglob("*.coord"))
+DESIGNS = sorted((ROOT / "fixtures" / "systems").rglob("*.coord"))
 
 EXAMPLES = os.environ.get("COORDLINT_EXAMPLES")
 """How many designs each property is tried on; the same ones each time unless it is set."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from coordlint.analysis.calls import strong_components
 from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
 from coordlint.analysis.orphans import Orphans
 from coordlint.system import Action, Message, MessageUse, Process, Workflow
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 
 class Standstill(NamedTuple):
@@ -240,31 +238,31 @@ class Liveness:
         return action.kind == "await" or any(self.causality.entered(target) not in self._repaired for target in onward)
 
     @cached_property
-    def _explanations(self) -> nx.DiGraph[int]:
+    def _explanations(self) -> list[list[int]]:
         """Standstill -> those that it explains, by their place in model order."""
-        import networkx as nx
-
-        graph: nx.DiGraph[int] = nx.DiGraph()
         number = {process: i for i, process in enumerate(self._standstills)}
-        graph.add_nodes_from(number.values())
+        explained: list[list[int]] = [[] for _ in number]
         for process, standstill in self._standstills.items():
             for source in self._explained_by(standstill):
                 if source in number:
-                    graph.add_edge(number[source], number[process])
-        return graph
+                    explained[number[source]].append(number[process])
+        return [sorted(set(targets)) for targets in explained]
 
     @cached_property
     def _groups(self) -> list[tuple[Standstill, ...]]:
         """The standstills that are explained by none outside their group, in model order."""
-        import networkx as nx
-
-        standstills = list(self._standstills.values())
-        groups = [
-            sorted(group)
-            for group in nx.strongly_connected_components(self._explanations)
-            if all(source in group for node in group for source in self._explanations.predecessors(node))
-        ]
-        return [tuple(sorted((standstills[i] for i in group), key=_prominence)) for group in sorted(groups)]
+        component = strong_components(self._explanations)
+        led_to = {
+            component[target]
+            for node, targets in enumerate(self._explanations)
+            for target in targets
+            if component[target] != component[node]
+        }
+        groups: dict[int, list[Standstill]] = {}
+        for node, standstill in enumerate(self._standstills.values()):
+            if component[node] not in led_to:
+                groups.setdefault(component[node], []).append(standstill)
+        return [tuple(sorted(group, key=_prominence)) for group in groups.values()]
 
     @cached_property
     def _cause_of(self) -> dict[Process, int]:
@@ -275,7 +273,7 @@ class Liveness:
         queue = deque(found)
         while queue:
             process = queue.popleft()
-            for i in sorted(self._explanations.successors(number[process])):
+            for i in self._explanations[number[process]]:
                 if order[i] not in found:
                     found[order[i]] = found[process]
                     queue.append(order[i])
@@ -291,11 +289,9 @@ class Liveness:
             return True
         members = {member.process for member in group}
         order = list(self._standstills)
-        if len(group) > 1 or self._explanations.has_edge(*[order.index(group[0].process)] * 2):
+        if len(group) > 1 or _leads_to_itself(self._explanations, order.index(group[0].process)):
             return False  # only calls are left, and CYC501 speaks of circles of calls
-        behind = {
-            order[j] for i, process in enumerate(order) if process in members for j in self._explanations.successors(i)
-        }
+        behind = {order[j] for i, process in enumerate(order) if process in members for j in self._explanations[i]}
         return first.kind == "call" and not behind & members and (loses_flow or bool(behind))
 
     def _explained_by(self, standstill: Standstill) -> Iterable[Process]:
@@ -396,6 +392,10 @@ class Liveness:
     def _happens(self, node: int, holds: Set[int]) -> bool:
         message = self.causality.message_at(node)
         return (self.causality.done(node) if message is None else self.causality.sent(message)) in holds
+
+
+def _leads_to_itself(successors: list[list[int]], node: int) -> bool:
+    return node in successors[node]
 
 
 def _prominence(standstill: Standstill) -> int:
