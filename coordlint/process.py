@@ -31,7 +31,7 @@ def lower(
     for clause, prefix, service in sorted(services, key=lambda one: one[2].name):
         names.prefix = prefix
         bodies = [(_handler_name(one), one) for one in clause.children("handler")]
-        for name, one in sorted(bodies, key=lambda body: body[0]):
+        for name, one in sorted(bodies, key=lambda body: (body[0], body[1].span.text)):
             _handler(names, service, one, name, unique(f"service {service.name} / {name}"))
         _own_acts(names, service, clause, unique)
         _contracts(names, service, unique)
@@ -109,7 +109,7 @@ def _trigger(names: Names, head: Clause) -> Trigger:
 
 
 def _own_acts(names: Names, service: Service, clause: Clause, unique: Callable[[str], str]) -> None:
-    for act in clause.children("sends", "calls", "outcomes"):
+    for act in sorted(clause.children("sends", "calls", "outcomes"), key=lambda act: act.span.text):
         name = " ".join(act.head.text.split())
         process = Process(
             kind="own",
@@ -126,7 +126,7 @@ def _own_acts(names: Names, service: Service, clause: Clause, unique: Callable[[
 
 def _contracts(names: Names, service: Service, unique: Callable[[str], str]) -> None:
     """``publishes`` and ``consumes``: facts without causality, as contract documents give them."""
-    for use in service.publishes:
+    for use in sorted(service.publishes, key=lambda use: use.span.text):
         process = Process(
             kind="own", service=service, name=f"publishes {use.message.name}",
             path=unique(f"service {service.name} / publishes {use.message.name}"), place=use.span, span=use.span,
@@ -136,7 +136,7 @@ def _contracts(names: Names, service: Service, unique: Callable[[str], str]) -> 
         body.begin(use.span)
         body.add("emit", use.span, uses=(use,))
         body.finish(use.span)
-    for use in service.consumes:
+    for use in sorted(service.consumes, key=lambda use: use.span.text):
         process = Process(
             kind="handler", service=service, name=f"consumes {use.message.name}",
             path=unique(f"service {service.name} / consumes {use.message.name}"), place=use.span, span=use.span,

@@ -39,6 +39,7 @@ LAYERS = (
 """From the ground up: a module imports from its own layer and those below."""
 
 WORLD = {
+    "coordlint": "finds the rules in a checkout",
     "cli": "the command line",
     "lsp": "the language server",
     "source": "reads files",

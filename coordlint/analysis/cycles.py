@@ -64,7 +64,7 @@ Verdict: TypeAlias = Literal["endless", "storm", "guarded", "fading"]
 """How a loop ends.
 
 endless: each process of some cycle always causes the next, and nothing stops it.
-storm: each run of a process leads on average to one more run or to several, by the declared chances.
+storm: each run of a process leads on average to at least one more run, by the declared chances.
 guarded: something may end it (a ``when``, an alternative without a chance), but nothing says that it does.
 fading: by the declared chances it dies out.
 """
@@ -77,8 +77,8 @@ class Loop(NamedTuple):
         processes: all of the part, breakers included, in model order.
         cycle: the shortest cycle that is left, as a witness; the first process is the first in model order.
         verdict: how it ends; of the worst remaining part if there are several.
-        gain: how often one run of the first process leads to another run of it, on average and at most; infinity if that
-            is not bounded by what is declared.
+        gain: how often one run of the first process leads to another run of it, on average: at most, and for a storm at least;
+            infinity if that is not bounded by what is declared.
         guards: what may end the cycle, in the order of the cycle.
     """
 
@@ -261,7 +261,7 @@ class Cycles:
     ) -> Loop | None:
         links = self.causes.links(part, kinds)
         rates = {key: emission(self.system, key[0], link.actions) for key, link in links.items()}
-        links = {key: link for key, link in links.items() if rates[key].mean > 0}
+        links = {key: link for key, link in links.items() if rates[key].most > 0}
         witness = self._witness(links, passing)
         if witness is None:
             return None
@@ -273,14 +273,21 @@ class Cycles:
         endless = self._witness(sure, passing)
         if endless is not None:
             return Loop(tuple(part), endless, "endless", loop_gain(_weights(sure, rates), endless[0].source))
+        known = {
+            key: link
+            for key, link in links.items()
+            if rates[key].least > 0 and not _guards(key[0]) and not _hesitates(link.actions)
+        }
+        for rest in connected(known):
+            inside = within(known, rest)
+            storm = self._witness(inside, passing)
+            if storm is not None:
+                gain = loop_gain(_weights(inside, rates, least=True), storm[0].source)
+                if gain >= 1:
+                    return Loop(tuple(part), storm, "storm", gain)
         gain = loop_gain(_weights(links, rates), witness[0].source)
         guards = tuple(self._guards_of(witness, links, rates))
-        exact = all(rates[key].exact for key in links) and not any(_guards(process) for process in part)
-        if gain < 1:
-            return Loop(tuple(part), witness, "fading", gain, guards)
-        if exact and not any(_hesitates(link.actions) for link in links.values()):
-            return Loop(tuple(part), witness, "storm", gain, guards)
-        return Loop(tuple(part), witness, "guarded", gain, guards)
+        return Loop(tuple(part), witness, "fading" if gain < 1 else "guarded", gain, guards)
 
     def _witness(self, links: Links, passing: Callable[[Action], bool]) -> tuple[Hop, ...] | None:
         """The shortest cycle with a passing action, turned so that its first process is the first in model order."""
@@ -559,26 +566,40 @@ class Causes:
 
     def parts(self, processes: Iterable[Process], kinds: Callable[[Action], bool]) -> list[list[Process]]:
         """The strongly connected parts with a cycle; each in model order, the parts by their first process."""
-        links = self.links(processes, kinds)
-        nodes: dict[object, int] = {}
-        for (process, via), link in links.items():
-            for node in (process, via, *link.targets):
-                nodes.setdefault(node, len(nodes))
-        successors: list[list[int]] = [[] for _ in nodes]
-        for (process, via), link in links.items():
-            successors[nodes[process]].append(nodes[via])
-            if not successors[nodes[via]]:
-                successors[nodes[via]] = [nodes[target] for target in link.targets]
-        names = list(nodes)
-        parts = []
-        for part in _strong_parts(successors):
-            members = [node for node in (names[number] for number in part) if isinstance(node, Process)]
-            parts.append(sorted(members, key=lambda one: one.start))
-        return sorted(parts, key=lambda part: part[0].start)
+        return connected(self.links(processes, kinds))
 
     def passed(self, processes: Iterable[Process], kinds: Callable[[Action], bool]) -> set[Via]:
         """What those processes pass to each other."""
         return {via for _, via in self.links(processes, kinds)}
+
+
+def connected(links: Links) -> list[list[Process]]:
+    """The strongly connected parts with a cycle; each in model order, the parts by their first process."""
+    nodes: dict[object, int] = {}
+    for (process, via), link in links.items():
+        for node in (process, via, *link.targets):
+            nodes.setdefault(node, len(nodes))
+    successors: list[list[int]] = [[] for _ in nodes]
+    for (process, via), link in links.items():
+        successors[nodes[process]].append(nodes[via])
+        if not successors[nodes[via]]:
+            successors[nodes[via]] = [nodes[target] for target in link.targets]
+    names = list(nodes)
+    parts = []
+    for part in _strong_parts(successors):
+        members = [node for node in (names[number] for number in part) if isinstance(node, Process)]
+        parts.append(sorted(members, key=lambda one: one.start))
+    return sorted(parts, key=lambda part: part[0].start)
+
+
+def within(links: Links, processes: Iterable[Process]) -> Links:
+    """The links between those processes."""
+    among = set(processes)
+    return {
+        (process, via): link._replace(targets=tuple(target for target in link.targets if target in among))
+        for (process, via), link in links.items()
+        if process in among and not among.isdisjoint(link.targets)
+    }
 
 
 def breaks(process: Process) -> bool:
@@ -638,11 +659,13 @@ def _condition(hop: Hop) -> str:
     return f"not every run of `{hop.source.name}` gets here"
 
 
-def _weights(links: Links, rates: Mapping[tuple[Process, Via], Emission]) -> dict[Process, dict[Process, float]]:
-    """How often one run of a process leads to one run of another, on average and at most."""
+def _weights(
+    links: Links, rates: Mapping[tuple[Process, Via], Emission], *, least: bool = False
+) -> dict[Process, dict[Process, float]]:
+    """How often one run of a process leads to one run of another, on average and at most (or at least)."""
     result: dict[Process, dict[Process, float]] = {}
     for (process, via), link in links.items():
-        mean = rates[process, via].mean
+        mean = rates[process, via].least if least else rates[process, via].most
         row = result.setdefault(process, {})
         for target in link.targets if mean else ():
             row[target] = row.get(target, 0.0) + mean

@@ -159,6 +159,8 @@ class _Options:
             raise click.UsageError("`-` reads the design from standard input and must be the only path")
         if STDIN in self.paths and self.flag("watch"):
             raise click.UsageError("--watch needs files, `-` is standard input")
+        if self.flag("watch") and (self.flag("fix") or self.flag("diff")):
+            raise click.UsageError("--watch only looks: leave --fix and --diff out, or run them once")
         if self.text("stdin_filename") and STDIN not in self.paths:
             raise click.UsageError("--stdin-filename names what `-` reads: give `-` as the path")
 
