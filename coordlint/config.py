@@ -179,11 +179,11 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Config:
     real = Path(os.path.realpath(path))
     if real in chain:
         names = " extends ".join(f"`{one.name}`" for one in (*chain, real))
-        raise ConfigError(f"{path}: {names}, a circle: remove one `extend`")
+        raise ConfigError(f"{_shown(path)}: {names}, a circle: remove one `extend`")
     table = _toml(path)
     if path.name == PYPROJECT:
         table = _table(_table(table, "tool", path), "coordlint", path)
-    config = _read(table, f"{path}", path)
+    config = _read(table, _shown(path), path)
     if "extend" in table:
         base = _load(path.parent / table["extend"], (*chain, real))
         config = _over(config, base)
@@ -194,9 +194,11 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration `{path}`: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(
+            f"cannot read the configuration `{_shown(path)}`: {(error.strerror or str(error)).lower()}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"`{path}` is not valid TOML: {error}") from None
+        raise ConfigError(f"`{_shown(path)}` is not valid TOML: {error}") from None
 
 
 def _tool(path: Path) -> dict[str, Any]:
@@ -209,11 +211,17 @@ def _tool(path: Path) -> dict[str, Any]:
     return tool if isinstance(tool, dict) else {}
 
 
+def _shown(path: Path) -> str:
+    """The path as messages name it: from the current folder if it lies there."""
+    real, here = os.path.realpath(path), os.path.realpath(os.getcwd()) + os.sep
+    return real.removeprefix(here) if real.startswith(here) else str(path)
+
+
 def _table(table: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     """The table `tool`, then `tool.coordlint` of a `pyproject.toml`."""
     inner = table.get(name)
     if not isinstance(inner, dict):
-        raise ConfigError(f"`{path}` has no table `[tool.coordlint]`: add it, or name another configuration")
+        raise ConfigError(f"`{_shown(path)}` has no table `[tool.coordlint]`: add it, or name another configuration")
     return inner
 
 

@@ -399,7 +399,7 @@ CONFIGURATIONS = [
     ("designs = ['missing.coord']", "cannot read `missing.coord`: no such file or folder"),
     ("baseline = 'missing.json'", "there is no baseline `missing.json`: create it with `coordlint baseline`"),
     ("exclude = ['*']", "no `.coord` file below `.`"),
-    ("'a\\nb\\u001b' = 1", "there is no key `a b\\x1b`"),
+    ('"a\\nb\\u001b" = 1', "there is no key `a b\\x1b`"),
 ]
 
 

@@ -130,7 +130,7 @@ def _finding(tangle: Tangle) -> Finding:
             f"{size} set of dependencies to give up: {pairs}{more}",
         ),
         help=f"let `{first.source}` hear of it by an event, or carry what it asks for in the request",
-        silence="no declaration; `# coordlint: ignore[CYC504] why` here",
+        silence="`# coordlint: ignore[CYC504] why this may stay`",
         subject=f"{tangle.kind} {tangle.members[0]}",
         levels="W/W/E" if tangle.crossing else "I/W/W",
     )
