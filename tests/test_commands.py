@@ -19,6 +19,7 @@ from project import CLEAN, MISSPELT, UNHEARD, UNRESOLVED, Program, process, read
 from coordlint.cli import cli
 from coordlint.cli.watch import watch
 from coordlint.config import PROFILE_NAMES
+from coordlint.run import Request, run
 
 # ------------------------------------------------------------------------------------------------ what is checked
 
@@ -261,6 +262,41 @@ def test_watching_sees_designs_and_configurations(coordlint: Program, change: st
         return 0
 
     watch(("a.coord",), check, rounds=2)
+    assert calls == 2
+
+
+@pytest.mark.parametrize("change", ["included", "baseline", "configured above", "extended"])
+def test_watching_sees_what_lies_elsewhere(coordlint: Program, monkeypatch: pytest.MonkeyPatch, change: str):
+    write("coordlint.toml", "extend = 'team.toml'\nbaseline = 'known.json'")
+    write("team.toml", "")
+    write("known.json", '{"version": 1, "findings": {}}')
+    write("shared/b.coord", CLEAN)
+    write("shop/a.coord", 'include "../shared/b.coord"\n')
+    monkeypatch.chdir("shop")
+    inputs: tuple[str, ...] = ()
+    calls = 0
+
+    def check() -> int:
+        nonlocal calls, inputs
+        calls += 1
+        inputs = run(Request()).inputs
+        return 0
+
+    def look() -> tuple[str, ...]:
+        if calls == 1 and look_times.pop():
+            return inputs  # what the run has just seen
+        if change == "included":
+            write("../shared/b.coord", UNHEARD)
+        elif change == "baseline":
+            write("../known.json", '{"version": 1,  "findings": {}}')
+        elif change == "extended":
+            write("../team.toml", "profile = 'strict'")
+        else:
+            write("../coordlint.toml", "")
+        return inputs
+
+    look_times = [False, True]
+    watch((), check, inputs=look, rounds=2)
     assert calls == 2
 
 

@@ -121,7 +121,8 @@ def check(ctx: click.Context, /, **options: object) -> int:
     if given.flag("watch"):
         from coordlint.cli.watch import watch
 
-        return watch(given.paths, lambda: _run(given))
+        recorder = Recorder()
+        return watch(given.paths, lambda: _run(given, recorder), inputs=lambda: recorder.inputs)
     if given.cacheable:
         return _run_cached(given)
     return _run(given)
