@@ -1,0 +1,140 @@
+"""What all drawings share: text of a known width, SVG elements with escaped text, heads of arrows."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+from coordlint.report.xml import is_allowed
+from coordlint.source import printable_char
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', Verdana, sans-serif"
+INK, SOFT, LINE, PAPER = "#1b1f24", "#57606a", "#6e7781", "#ffffff"
+COMMAND, EVENT, UNDO, BAD = "#0b5cad", "#8a4b00", "#7a2fa0", "#b3261e"
+FILLS = {
+    "service": "#e3eefb",
+    "external": "#ffffff",
+    "workflow": "#ece4fa",
+    "event": "#fdf0cf",
+    "command": "#dff3e4",
+    "query": "#f1faf3",
+    "store": "#eceff2",
+    "broker": "#f7e3ee",
+    "context": "#fafbfc",
+    "outside": "#ffffff",
+}
+"""Colours of things. Shapes differ too: nothing is told by colour alone."""
+
+
+def shown(text: str) -> str:
+    """Text on one line that can neither break a drawing nor turn it around."""
+    return "".join(
+        char if is_allowed(char) and printable_char(char) == char else printable_char(char)
+        for char in " ".join(text.split())
+    )
+
+
+def escape(text: str) -> str:
+    """Text for XML content and quoted attributes."""
+    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
+        text = text.replace(char, entity)
+    return text
+
+
+def width(text: str, size: float) -> float:
+    """The width of a text in pixels, after the widest of the usual system fonts (Verdana and DejaVu Sans)."""
+    return size * sum(_advance(char) for char in text)
+
+
+def clip(text: str, size: float, room: float) -> str:
+    """The text, or its beginning with an ellipsis, so that it takes at most that many pixels."""
+    text = shown(text)
+    if width(text, size) <= room:
+        return text
+    used, kept = size, 0
+    for char in text:
+        used += size * _advance(char)
+        if used > room:
+            break
+        kept += 1
+    return text[:kept].rstrip() + "…"
+
+
+def number(value: float) -> str:
+    """A coordinate, to a tenth of a pixel."""
+    return f"{value:.1f}".removesuffix(".0").replace("-0", "0") if abs(value) < 0.05 else f"{value:.1f}".removesuffix(".0")
+
+
+def element(name: str, attributes: dict[str, object], content: str = "") -> str:
+    """An element; attributes that are None are left out, numbers rounded, everything else escaped. Content is markup."""
+    parts = [name]
+    for key, value in attributes.items():
+        if value is None:
+            continue
+        text = number(value) if isinstance(value, int | float) else escape(str(value))
+        parts.append(f'{key}="{text}"')
+    head = " ".join(parts)
+    return f"<{head}>{content}</{name}>" if content else f"<{head}/>"
+
+
+def label(text: str, x: float, y: float, room: float, **attributes: object) -> str:
+    """A text that is clipped to its room; what was cut is told when pointed at."""
+    size = attributes.get("font_size", 12)
+    assert isinstance(size, int | float)
+    whole = shown(text)
+    cut = clip(whole, size, room)
+    title = element("title", {}, escape(whole[:300])) if cut != whole else ""
+    names = {key.replace("_", "-").removesuffix("-"): value for key, value in attributes.items()}
+    return element("text", {"x": x, "y": y, **names}, title + escape(cut))
+
+
+def head(x: float, y: float, angle: float, *, filled: bool, size: float = 8) -> str:
+    """The path of an arrow's head: a filled triangle for commands, an open angle for events."""
+    points = []
+    for turn in (math.radians(155), math.radians(-155)):
+        points.append((x + size * math.cos(angle + turn), y + size * math.sin(angle + turn)))
+    (ax, ay), (bx, by) = points
+    close = "z" if filled else ""
+    return f"M{number(ax)} {number(ay)}L{number(x)} {number(y)}L{number(bx)} {number(by)}{close}"
+
+
+def svg(wide: float, high: float, content: Iterable[str], *, title: str, about: str, **attributes: object) -> str:
+    """A whole drawing that can stand alone or inline."""
+    names = {key.replace("_", "-").removesuffix("-"): value for key, value in attributes.items()}
+    inner = element("title", {}, escape(shown(title)[:300])) + (
+        element("desc", {}, escape(shown(about)[:600])) if about else ""
+    )
+    return element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {number(wide)} {number(high)}",
+            "width": round(wide),
+            "height": round(high),
+            "font-family": FONT,
+            "font-size": 12,
+            "fill": INK,
+            **names,
+        },
+        inner + "".join(content),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _advance(char: str) -> float:
+    if char in "iljI.,:;'|!`":
+        return 0.36
+    if char in "ftr()[]-/ \"*":
+        return 0.44
+    if char in "mwMW@%…":
+        return 1.0
+    if char.isascii():
+        return 0.7 if char.isupper() else 0.645
+    category = unicodedata.category(char)
+    if category in {"Mn", "Me", "Cf"}:
+        return 0.0
+    if unicodedata.east_asian_width(char) in "WF" or category == "So":
+        return 1.3
+    return 0.85

@@ -1,0 +1,327 @@
+"""Sequence diagrams of the paths of a flow as SVG: commands solid, events dashed, what is undone and what fails marked in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from coordlint.analysis.play import And, Arrow, Begin, Finish, Remark
+from coordlint.report.drawing import (
+    BAD,
+    COMMAND,
+    EVENT,
+    FILLS,
+    INK,
+    LINE,
+    PAPER,
+    SOFT,
+    UNDO,
+    element,
+    head,
+    label,
+    number,
+    shown,
+    svg,
+    width,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from coordlint.analysis.play import Item, Party
+    from coordlint.analysis.sequences import Path
+
+SIZE = 12
+"""Of the text, in pixels."""
+LONGEST = 250
+"""Pixels of a label before it is clipped."""
+_ROWS = {"arrow": 34, "self": 40, "remark": 22, "begin": 28, "and": 18, "finish": 14}
+_WORDS = {"compensation": "undo", "failure": "on failure", "timeout": "on timeout", "fallback": "fallback"}
+
+
+def steps(path: Path, *, whole: bool = False) -> tuple[tuple[Item, ...], str]:
+    """What a diagram shows of a path: all of it or, if it deviates late from another one, its own part from the last arrow on.
+
+    Returns:
+        The items, and a remark about what was left out, which may be empty.
+    """
+    if whole or path.shared < 4:
+        return path.items, ""
+    first = path.shared
+    while first and not (isinstance(path.items[first - 1], Arrow) and _asks(path.items[first - 1])):
+        first -= 1
+    first = max(first - 1, 0)
+    before = [item for item in path.items[:first] if isinstance(item, Arrow)]
+    if len(before) < 2:
+        return path.items, ""
+    opened: list[Item] = []
+    for item in path.items[:first]:
+        if isinstance(item, Begin):
+            opened.append(item)
+        elif isinstance(item, Finish):
+            opened = [one for one in opened if isinstance(one, Begin) and one.frame != item.frame]
+    return (*opened, *path.items[first:]), f"1 to {max(item.number for item in before)} as before"
+
+
+def sentence(item: Item, names: Mapping[str, str]) -> str:
+    """One step in words, for lists beside the diagrams; empty for what only closes a frame."""
+    if isinstance(item, Arrow):
+        source, target = names[item.source], names[item.target]
+        what = item.text
+        word = _WORDS.get(item.region, "")
+        front = f"{item.number}. " + (f"({word}) " if word else "")
+        if item.kind == "reply":
+            return f"{item.number}. `{source}` answers `{target}`" + (f": {what}" if what else "")
+        verbs = {"call": "calls", "send": "sends to", "event": "publishes to", "change": "changes data heard by"}
+        end = ", in vain" if item.failing else ""
+        return f"{front}`{source}` {verbs[item.kind]} `{target}`: {what}{end}"
+    if isinstance(item, Remark):
+        return f"`{names[item.party]}` {item.text}"
+    if isinstance(item, Begin):
+        return f"({item.text})"
+    return ""
+
+
+def draw(path: Path, *, title: str, whole: bool = False) -> str:
+    """The diagram of a path as an SVG element.
+
+    Args:
+        path: what happens.
+        title: the name of the drawing for those who do not see it.
+        whole: draw also what the path shares with the one it deviates from.
+    """
+    items, before = steps(path, whole=whole)
+    used = {key for item in items for key in _keys(item)}
+    parties = [party for party in path.parties if party.key in used]
+    if not parties:
+        parties = list(path.parties[:1])
+    if not parties:
+        return ""
+    return _Drawing(parties, items, before).svg(title, f"{path.title}: {path.why}")
+
+
+def _asks(item: Item) -> bool:
+    return isinstance(item, Arrow) and item.kind != "reply"
+
+
+def _keys(item: Item) -> tuple[str, ...]:
+    if isinstance(item, Arrow):
+        return item.source, item.target
+    return (item.party,) if isinstance(item, Remark) else ()
+
+
+class _Frame(NamedTuple):
+    top: float
+    left: float
+    right: float
+    bottom: float
+    text: str
+    dividers: tuple[float, ...]
+
+
+class _Drawing:
+    """One diagram: columns first, then row by row."""
+
+    def __init__(self, parties: Sequence[Party], items: Sequence[Item], before: str) -> None:
+        self.parties = parties
+        self.items = items
+        self.before = before
+        self.column = {party.key: number for number, party in enumerate(parties)}
+        self.boxes = [max(64.0, min(1.1 * width(shown(one.name), SIZE), 200) + 26, *self._host(one)) for one in parties]
+        self.high = 42 if any(party.host for party in parties) else 30
+        self.x = self._columns()
+        self.right = self.x[-1] + self.boxes[-1] / 2
+
+    def _host(self, party: Party) -> tuple[float, ...]:
+        return (min(width(shown(f"in {party.host}"), 10), 180) + 22,) if party.host else (0.0,)
+
+    def _columns(self) -> list[float]:
+        """Columns so far apart that every label has its room."""
+        gaps = [(self.boxes[i] + self.boxes[i + 1]) / 2 + 18 for i in range(len(self.parties) - 1)]
+        needs: list[tuple[int, int, float]] = []
+        for item in self.items:
+            if isinstance(item, Remark):
+                here = self.column[item.party]
+                needs.append((here, here + 1, self._room(item) + 26))
+            elif isinstance(item, Arrow):
+                a, b = sorted((self.column[item.source], self.column[item.target]))
+                needs.append((a, max(b, a + 1), self._room(item) + (40 if a == b else 30)))
+        for left, right, room in sorted(needs, key=lambda one: (one[1] - one[0], one)):
+            lack = room - sum(gaps[left:right])
+            if right <= len(gaps) and lack > 0:
+                gaps[right - 1] += lack
+        x = [self.boxes[0] / 2 + 24]
+        for gap in gaps:
+            x.append(x[-1] + gap)
+        return x
+
+    def _text(self, item: Arrow | Remark) -> str:
+        word = _WORDS.get(item.region, "")
+        if isinstance(item, Remark):
+            return f"{word}: {item.text}" if word else item.text
+        if item.kind == "reply":
+            return item.text
+        return f"{item.number} " + (f"{word}: " if word else "") + item.text
+
+    def _room(self, item: Arrow | Remark) -> float:
+        return min(width(shown(self._text(item)), SIZE if isinstance(item, Arrow) else 11) + 4, LONGEST)
+
+    def svg(self, title: str, about: str) -> str:
+        top = 8 + self.high
+        y = top + 14.0
+        body: list[str] = []
+        heads: list[str] = []
+        frames: list[_Frame] = []
+        opened: list[tuple[Begin, float, list[float], list[float]]] = []
+        if self.before:
+            body.append(self._words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "soft", "start"))
+            self.right = max(self.right, 12 + width(self.before, 11) + 16)
+            y += 22
+        for item in self.items:
+            if isinstance(item, Begin):
+                opened.append((item, y, [], []))
+                y += _ROWS["begin"]
+            elif isinstance(item, And):
+                if opened:
+                    opened[-1][2].append(y + 4)
+                y += _ROWS["and"]
+            elif isinstance(item, Finish):
+                if opened:
+                    frames.append(self._frame(*opened.pop(), y + 4, opened))
+                y += _ROWS["finish"]
+            else:
+                y, left, right = self._row(item, y, body, heads)
+                for _, _, _, extent in opened:
+                    extent += (left, right)
+                self.right = max(self.right, right)
+        while opened:
+            frames.append(self._frame(*opened.pop(), y, opened))
+        bottom = y + 10
+        lines = "".join(f"M{number(x)} {number(top)}V{number(bottom)}" for x in self.x)
+        parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER, "class": "paper"})]
+        parts += [self._drawn_frame(frame) for frame in sorted(frames, key=lambda one: (one.top, -one.right))]
+        parts.append(element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "2 4", "class": "line"}))
+        parts += [self._box(party, self.x[i], 8, self.boxes[i]) for i, party in enumerate(self.parties)]
+        high = bottom + 8
+        if bottom > 620:
+            parts += [self._box(party, self.x[i], bottom, self.boxes[i]) for i, party in enumerate(self.parties)]
+            high = bottom + self.high + 8
+        parts += heads + body
+        right = max([self.right, *(frame.right for frame in frames)])
+        return svg(right + 20, high, parts, title=title, about=about, role="img", class_="sequence")
+
+    def _frame(
+        self, begin: Begin, top: float, dividers: list[float], extent: list[float], bottom: float, around: list[object]
+    ) -> _Frame:
+        indent = 5 * len(around)
+        text = width(begin.text, 11) + 24
+        left = min(extent, default=self.x[0]) - 16 + indent
+        left = max(left, 4 + indent)
+        right = max(max(extent, default=self.x[0]) + 16 - indent, left + text)
+        return _Frame(top, left, right, bottom, begin.text, tuple(dividers))
+
+    def _drawn_frame(self, frame: _Frame) -> str:
+        lines = "".join(f"M{number(frame.left)} {number(y)}H{number(frame.right)}" for y in frame.dividers)
+        rect = element(
+            "rect",
+            {
+                "x": frame.left,
+                "y": frame.top,
+                "width": frame.right - frame.left,
+                "height": frame.bottom - frame.top,
+                "rx": 3,
+                "fill": "none",
+                "stroke": LINE,
+                "class": "line",
+            },
+        )
+        rule = element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3", "class": "line"}) if lines else ""
+        words = label(
+            frame.text, frame.left + 8, frame.top + 14, 400, font_size=11, fill=SOFT, class_="soft", font_style="italic"
+        )
+        return rect + rule + words
+
+    def _box(self, party: Party, x: float, y: float, wide: float) -> str:
+        left, dashed = x - wide / 2, "5 3" if party.kind in {"external", "outside"} else None
+        box = element(
+            "rect",
+            {
+                "x": left, "y": y, "width": wide, "height": self.high, "rx": 0 if party.kind == "workflow" else 6,
+                "fill": FILLS[party.kind], "stroke": LINE, "stroke-dasharray": dashed, "class": f"box {party.kind}",
+            },
+        )  # fmt: skip
+        if party.kind == "workflow":
+            bars = f"M{number(left + 5)} {number(y)}v{self.high}M{number(left + wide - 5)} {number(y)}v{self.high}"
+            box += element("path", {"d": bars, "stroke": LINE, "class": "line"})
+        middle = y + self.high / 2 + 4
+        if party.host:
+            box += label(
+                f"in {party.host}", x, middle + 9, wide - 16, font_size=10, text_anchor="middle", fill=SOFT, class_="soft"
+            )
+            middle -= 6
+        return box + label(party.name, x, middle, 200, font_size=SIZE, text_anchor="middle", font_weight="600")
+
+    def _row(self, item: Item, y: float, body: list[str], heads: list[str]) -> tuple[float, float, float]:
+        """Draw one step; the next row, and how far it reaches to both sides."""
+        assert isinstance(item, Arrow | Remark)
+        color, name = self._color(item)
+        if isinstance(item, Remark):
+            x = self.x[self.column[item.party]]
+            sign = {"fail": "✕ ", "wait": "◷ "}.get(item.kind, "")
+            room = min(self._room(item) + width(sign, 11), LONGEST + 20)
+            body.append(self._words(sign + self._text(item), x + 8, y + 8, room, 11, color, name, "start"))
+            body.append(element("circle", {"cx": x, "cy": y + 4, "r": 3, "fill": color, "class": f"f-{name}"}))
+            return y + _ROWS["remark"], x, x + 8 + room
+        start, end = self.x[self.column[item.source]], self.x[self.column[item.target]]
+        dash = {"reply": "3 3", "event": "7 4", "change": "2 3"}.get(item.kind)
+        filled = item.kind == "call"
+        if item.source == item.target:
+            line = f"M{number(start)} {number(y + 10)}h26v14H{number(start + 2)}"
+            tip = head(start + 1, y + 24, math.pi, filled=filled)
+            body.append(self._words(self._text(item), start + 32, y + 21, LONGEST, SIZE, color, name, "start"))
+            reach = (start, start + 32 + self._room(item))
+            end_y, y = y + 24, y + _ROWS["self"]
+        else:
+            text = self._text(item)
+            end_y = y + (20 if text else 8)
+            direction = 1 if end > start else -1
+            line = f"M{number(start)} {number(end_y)}H{number(end - 2 * direction)}"
+            tip = head(end - direction, end_y, 0 if direction > 0 else math.pi, filled=filled)
+            if text:
+                room = max(abs(end - start) - 20, 20)
+                body.append(self._words(text, (start + end) / 2, y + 13, room, SIZE, color, name, "middle"))
+            reach = (min(start, end), max(start, end))
+            y += _ROWS["arrow"] if text else 20
+        width_ = 1 if item.kind == "reply" else 1.6
+        heads.append(
+            element(
+                "path",
+                {"d": line, "stroke": color, "fill": "none", "stroke-width": width_, "stroke-dasharray": dash, "class": f"s-{name}"},
+            )
+        )
+        fill = {"fill": color, "class": f"f-{name} s-{name}"} if filled else {"fill": "none", "class": f"s-{name}"}
+        heads.append(element("path", {"d": tip, "stroke": color, "stroke-width": 1.4, **fill}))
+        if item.failing and item.kind != "reply":
+            x = (start + end) / 2
+            cross = f"M{number(x - 6)} {number(end_y - 6)}l12 12m0 -12l-12 12"
+            heads.append(element("path", {"d": cross, "stroke": BAD, "stroke-width": 2.4, "class": "s-bad"}))
+        return y, *reach
+
+    def _words(
+        self, text: str, x: float, y: float, room: float, size: float, color: str, name: str, anchor: str
+    ) -> str:
+        return label(
+            text, x, y, room, font_size=size, fill=color, text_anchor=anchor, class_=f"f-{name} halo",
+            stroke=PAPER, stroke_width=4, paint_order="stroke", stroke_linejoin="round",
+        )  # fmt: skip
+
+    def _color(self, item: Arrow | Remark) -> tuple[str, str]:
+        if item.failing if isinstance(item, Arrow) else item.kind == "fail":
+            return BAD, "bad"
+        if item.region == "compensation":
+            return UNDO, "undo"
+        if isinstance(item, Remark):
+            return SOFT, "soft"
+        if item.kind == "reply":
+            return INK, "ink"
+        return (EVENT, "event") if item.kind in {"event", "change"} else (COMMAND, "command")
