@@ -260,9 +260,7 @@ class Play:
             self._deliver(action.message, task.party, task.depth, "send", action.region, action.use.service)
         elif kind == "call":
             return (yield from self._call(task, action))
-        elif kind == "await":
-            return (yield from self._await(task, action, action.edges))
-        elif kind == "choice" and action.mode == "await":
+        elif kind == "await" or (kind == "choice" and action.mode == "await"):
             return (yield from self._await(task, action, action.edges))
         elif kind == "choice" or kind == "loop":
             return self._choose(task, action)
@@ -402,9 +400,7 @@ class Play:
         for place, kinds in targets.items():
             if refuses and kinds == ["failure"]:
                 continue
-            words = " or ".join(
-                {"failure": "fails", "timeout": "times out"}[kind] for kind in dict.fromkeys(kinds)
-            )
+            words = " or ".join({"failure": "fails", "timeout": "times out"}[kind] for kind in dict.fromkeys(kinds))
             who = f"`{_who(action.process)}`'s call of `{self.parties[party].name}.{action.message.name}`"
             self.turns.append(Turn(action.id, place, f"{who} {words}", True))
 
@@ -455,7 +451,9 @@ class Play:
             target = action.edges[order[0]].target
             for position in order[1:]:
                 other = action.edges[position].target
-                self.turns.append(Turn(action.id, other, self._branch_title(action, other), self.preferred.fails(other)))
+                self.turns.append(
+                    Turn(action.id, other, self._branch_title(action, other), self.preferred.fails(other))
+                )
         return target
 
     def _branch_title(self, action: Action, target: int) -> str:

@@ -129,9 +129,7 @@ def _ending(play: Play) -> tuple[Ending, str]:
 
 def _met(goal: Goal, play: Play) -> list[Message | Workflow]:
     """The targets that were reached, if they are enough for the goal."""
-    targets: list[Message | Workflow] = [
-        one if isinstance(one, Workflow) else one.message for one in goal.targets
-    ]
+    targets: list[Message | Workflow] = [one if isinstance(one, Workflow) else one.message for one in goal.targets]
     reached = [one for one in targets if one in play.reached]
     return reached if len(reached) == len(targets) or (goal.mode == "any" and reached) else []
 

@@ -24,6 +24,10 @@ FILLS = {
     "broker": "#f7e3ee",
     "context": "#fafbfc",
     "outside": "#ffffff",
+    "step": "#e3eefb",
+    "pivot": "#ffffff",
+    "undo": "#f6ecfb",
+    "point": "#eceff2",
 }
 """Colours of things. Shapes differ too: nothing is told by colour alone."""
 
@@ -64,7 +68,9 @@ def clip(text: str, size: float, room: float) -> str:
 
 def number(value: float) -> str:
     """A coordinate, to a tenth of a pixel."""
-    return f"{value:.1f}".removesuffix(".0").replace("-0", "0") if abs(value) < 0.05 else f"{value:.1f}".removesuffix(".0")
+    return (
+        f"{value:.1f}".removesuffix(".0").replace("-0", "0") if abs(value) < 0.05 else f"{value:.1f}".removesuffix(".0")
+    )
 
 
 def element(name: str, attributes: dict[str, object], content: str = "") -> str:
@@ -79,15 +85,53 @@ def element(name: str, attributes: dict[str, object], content: str = "") -> str:
     return f"<{head}>{content}</{name}>" if content else f"<{head}/>"
 
 
-def label(text: str, x: float, y: float, room: float, **attributes: object) -> str:
-    """A text that is clipped to its room; what was cut is told when pointed at."""
-    size = attributes.get("font_size", 12)
-    assert isinstance(size, int | float)
+def label(text: str, x: float, y: float, room: float, *, size: float = 12, **attributes: object) -> str:
+    """A text of that size that is clipped to its room; what was cut is told when pointed at."""
     whole = shown(text)
     cut = clip(whole, size, room)
     title = element("title", {}, escape(whole[:300])) if cut != whole else ""
-    names = {key.replace("_", "-").removesuffix("-"): value for key, value in attributes.items()}
+    names = _names(attributes)
     return element("text", {"x": x, "y": y, **names}, title + escape(cut))
+
+
+class Pen:
+    """Gathers lines, areas and words of one look, so that a drawing says each look once and stays small."""
+
+    def __init__(self) -> None:
+        self._strokes: dict[tuple[str, str, float, str | None], list[str]] = {}
+        self._fills: dict[tuple[str, str], list[str]] = {}
+        self._words: dict[tuple[float, str, str, str], list[str]] = {}
+
+    def stroke(self, path: str, color: str, name: str, thick: float, dash: str | None) -> None:
+        """A line; ``name`` is what the colour stands for."""
+        self._strokes.setdefault((color, name, thick, dash), []).append(path)
+
+    def fill(self, path: str, color: str, name: str) -> None:
+        """An area."""
+        self._fills.setdefault((color, name), []).append(path)
+
+    def words(
+        self, text: str, x: float, y: float, room: float, size: float, color: str, name: str, anchor: str
+    ) -> None:
+        """A text with a rim of paper, clipped to its room."""
+        self._words.setdefault((size, color, name, anchor), []).append(label(text, x, y, room, size=size))
+
+    def drawn(self) -> list[str]:
+        """Lines first, words last."""
+        parts = []
+        for (color, name, thick, dash), paths in self._strokes.items():
+            parts.append(element("path", {
+                "d": "".join(paths), "fill": "none", "stroke": color, "stroke-width": thick, "stroke-dasharray": dash,
+                "class": f"s-{name}",
+            }))  # fmt: skip
+        for (color, name), paths in self._fills.items():
+            parts.append(element("path", {"d": "".join(paths), "fill": color, "class": f"f-{name}"}))
+        for (size, color, name, anchor), texts in self._words.items():
+            parts.append(element("g", {
+                "font-size": size, "fill": color, "class": f"f-{name} halo", "text-anchor": anchor if anchor != "start" else None,
+                "stroke": PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round",
+            }, "".join(texts)))  # fmt: skip
+        return parts
 
 
 def head(x: float, y: float, angle: float, *, filled: bool, size: float = 8) -> str:
@@ -102,7 +146,7 @@ def head(x: float, y: float, angle: float, *, filled: bool, size: float = 8) -> 
 
 def svg(wide: float, high: float, content: Iterable[str], *, title: str, about: str, **attributes: object) -> str:
     """A whole drawing that can stand alone or inline."""
-    names = {key.replace("_", "-").removesuffix("-"): value for key, value in attributes.items()}
+    names = _names(attributes)
     inner = element("title", {}, escape(shown(title)[:300])) + (
         element("desc", {}, escape(shown(about)[:600])) if about else ""
     )
@@ -122,11 +166,15 @@ def svg(wide: float, high: float, content: Iterable[str], *, title: str, about: 
     )
 
 
+def _names(attributes: dict[str, object]) -> dict[str, object]:
+    return {key.replace("_", "-").removesuffix("-"): value for key, value in attributes.items()}
+
+
 @lru_cache(maxsize=4096)
 def _advance(char: str) -> float:
     if char in "iljI.,:;'|!`":
         return 0.36
-    if char in "ftr()[]-/ \"*":
+    if char in 'ftr()[]-/ "*':
         return 0.44
     if char in "mwMW@%…":
         return 1.0

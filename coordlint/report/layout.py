@@ -56,7 +56,9 @@ def place(graphs: Sequence[Graph], engine: Engine | None) -> list[Layout]:
     """Lay out several drawings: by the engine where it is there and succeeds, simply elsewhere."""
     answers: list[str | None] = [None] * len(graphs)
     if engine is not None:
-        fit = [i for i, graph in enumerate(graphs) if len(graph.boxes) <= TOO_LARGE and len(graph.edges) <= 4 * TOO_LARGE]
+        fit = [
+            i for i, graph in enumerate(graphs) if len(graph.boxes) <= TOO_LARGE and len(graph.edges) <= 4 * TOO_LARGE
+        ]
         for i, answer in zip(fit, engine([dot_text(graphs[i]) for i in fit]), strict=True):
             answers[i] = answer
     return [
@@ -87,7 +89,9 @@ def dot_text(graph: Graph) -> str:
             if group.parent == parent:
                 lines.append(f"subgraph cluster_{groups[group.id]} {{")
                 cell = f'FIXEDSIZE="TRUE" WIDTH="{int(group.room) + 8}" HEIGHT="16"'
-                lines.append(f'graph [margin=10, labeljust=l, label=<<TABLE BORDER="0" {cell}><TR><TD></TD></TR></TABLE>>]')
+                lines.append(
+                    f'graph [margin=10, labeljust=l, label=<<TABLE BORDER="0" {cell}><TR><TD></TD></TR></TABLE>>]'
+                )
                 inside(group.id, depth + 1)
                 lines.append("}")
 
@@ -193,7 +197,9 @@ def _columns(ids: list[str], edges: tuple[tuple[str, str], ...]) -> list[list[st
     for _ in range(6):
         height = {one: i / len(layer) for layer in layers for i, one in enumerate(layer)}
         for layer in layers:
-            middle = {one: sum(height[n] for n in near[one]) / len(near[one]) if near[one] else height[one] for one in layer}
+            middle = {
+                one: sum(height[n] for n in near[one]) / len(near[one]) if near[one] else height[one] for one in layer
+            }
             layer.sort(key=lambda one: (middle[one], one))
     return [layer[i : i + TALL] for layer in layers if layer for i in range(0, len(layer), TALL)]
 

@@ -14,6 +14,7 @@ from coordlint.report.drawing import (
     LINE,
     PAPER,
     SOFT,
+    UNDO,
     element,
     escape,
     head,
@@ -93,7 +94,10 @@ class Thing(NamedTuple):
     def box(self) -> Box:
         """Its size; that of a single point of failure grows with its blast radius."""
         scale = 1 + (0.7 * self.look.radius if self.look.radius is not None else 0.0)
-        rooms = [min(1.1 * width(shown(self.name), 12), LONGEST), *(min(width(shown(one), 10), LONGEST) for one in self.lines)]
+        rooms = [
+            min(1.1 * width(shown(self.name), 12), LONGEST),
+            *(min(width(shown(one), 10), LONGEST) for one in self.lines),
+        ]
         side = {"event": 30, "workflow": 30, "command": 28, "query": 28}.get(self.kind, 24)
         high = (36 if self.kind == "store" else 28) + 13 * len(self.lines)
         return Box(self.id, max(max(rooms) + side, 60) * scale, high * scale, self.group)
@@ -174,8 +178,12 @@ def sketch_regions(regions: Sequence[Region], looks: Mapping[str, Look]) -> Sket
 
 def _line(edge: Edge, here: Mapping[str, Node], looks: Mapping[str, Look]) -> Line:
     event = "event" in (here[edge.source].kind, here[edge.target].kind)
-    style = {"stores": "data", "needs": "need"}.get(edge.kind, "event" if event or edge.kind == "triggers" else "command")
-    tip = {"stores": "none", "needs": "open", "awaited": "round"}.get(edge.kind, "open" if style == "event" else "filled")
+    style = {"stores": "data", "needs": "need"}.get(
+        edge.kind, "event" if event or edge.kind == "triggers" else "command"
+    )
+    tip = {"stores": "none", "needs": "open", "awaited": "round"}.get(
+        edge.kind, "open" if style == "event" else "filled"
+    )
     if edge.kind == "sends":
         tip = "none"  # the arrow's head stands at the handler
     elif edge.kind in {"publishes", "calls"}:
@@ -184,7 +192,7 @@ def _line(edge: Edge, here: Mapping[str, Node], looks: Mapping[str, Look]) -> Li
     return Line(edge.source, edge.target, style, tip, "", tuple(flow for flow in ends[0] if flow in set(ends[1])))
 
 
-def paint(sketch: Sketch, layout: Layout, *, title: str, about: str, brokers: str = "", links: bool = True) -> str:
+def paint(sketch: Sketch, layout: Layout, *, title: str, about: str, links: bool = True) -> str:
     """The map as an SVG element.
 
     Args:
@@ -194,68 +202,98 @@ def paint(sketch: Sketch, layout: Layout, *, title: str, about: str, brokers: st
         about: one sentence about it.
         links: whether names lead to sections of a page.
     """
+    role = "group" if links else "img"
     parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER, "class": "paper"})]
     groups = {group.id: group for group in sketch.groups}
     for key in sorted(layout.frames, key=lambda key: (bool(groups[key].parent), key)):
         x, y, wide, high = layout.frames[key]
         name = sketch.names.get(key, "")
         parts.append(
-            element("rect", {
-                "x": x, "y": y, "width": wide, "height": high, "rx": 8, "fill": FILLS["context"] if name else "none",
-                "stroke": LINE, "stroke-width": 1.2 if name else 1, "stroke-dasharray": None if name else "1 3",
-                "class": "frame" if name else "host",
-            })  # fmt: skip
+            element(
+                "rect",
+                {
+                    "x": x,
+                    "y": y,
+                    "width": wide,
+                    "height": high,
+                    "rx": 8,
+                    "fill": FILLS["context"] if name else "none",
+                    "stroke": LINE,
+                    "stroke-width": 1.2 if name else 1,
+                    "stroke-dasharray": None if name else "1 3",
+                    "class": "frame" if name else "host",
+                },
+            )  # fmt: skip
         )
         if name:
-            parts.append(label(name, x + 10, y + 17, wide - 16, font_size=12, font_weight="700", fill=SOFT, class_="soft"))
-    for line, points in zip(sketch.lines, layout.curves, strict=True):
-        parts.append(_edge(line, points))
+            parts.append(
+                label(name, x + 10, y + 17, wide - 16, font_size=12, font_weight="700", fill=SOFT, class_="soft")
+            )
+    parts += _edges(sketch.lines, layout.curves)
     for thing in sketch.things:
         parts.append(_thing(thing, *layout.boxes[thing.id], links=links))
-    return svg(layout.wide + 24, layout.high + 24, [f'<g transform="translate(8 16)">{"".join(parts[1:])}</g>'] if False else [
-        parts[0], f'<g class="view"><g transform="translate(6 14)">{"".join(parts[1:])}</g></g>',
-    ], title=title, about=about, role="group", class_="map")  # fmt: skip
+    content = [parts[0], f'<g class="view"><g transform="translate(6 14)">{"".join(parts[1:])}</g></g>']
+    return svg(layout.wide + 24, layout.high + 24, content, title=title, about=about, role=role, class_="map")
 
 
 # ------------------------------------------------------------------------------------------------ pieces
 
-_STROKES = {"command": (COMMAND, None, 1.5), "event": (EVENT, "7 4", 1.5), "data": (LINE, "1 4", 1.4), "need": (LINE, "2 3", 1.4)}
+_STROKES = {
+    "command": (COMMAND, None, 1.5),
+    "event": (EVENT, "7 4", 1.5),
+    "data": (LINE, "1 4", 1.4),
+    "need": (LINE, "2 3", 1.4),
+}
 
 
-def _edge(line: Line, points: Sequence[Point]) -> str:
-    if len(points) < 2:
-        return ""
-    color, dash, wide = _STROKES[line.style]
-    first, rest = points[0], points[1:]
-    d = f"M{_xy(first)}C" + " ".join(_xy(point) for point in rest) if len(rest) % 3 == 0 else "M" + "L".join(map(_xy, points))
-    content = element(
-        "path", {"d": d, "fill": "none", "stroke": color, "stroke-width": wide, "stroke-dasharray": dash, "class": f"s-{line.style}"}
-    )
-    if line.tip in {"filled", "open"}:
-        content += _tip(points[-1], _before(points), color, line)
-    elif line.tip == "double":
-        content += _tip(points[0], _before(list(reversed(points))), color, line._replace(tip="open"))
-    elif line.tip == "round":
+def _edges(lines: Sequence[Line], curves: Sequence[Sequence[Point]]) -> list[str]:
+    """All edges, by look: first the lines, then their heads, then the numbers on them."""
+    strokes: dict[str, list[str]] = {}
+    tips: dict[tuple[str, bool], list[str]] = {}
+    texts = []
+    for line, points in zip(lines, curves, strict=True):
+        if len(points) < 2:
+            continue
+        names = {"class": "edge", "data-f": " ".join(map(str, line.flows)) or None}
+        rest = points[1:]
+        d = f"M{_xy(points[0])}" + (
+            "C" + " ".join(map(_xy, rest)) if len(rest) % 3 == 0 else "L" + " ".join(map(_xy, rest))
+        )
+        strokes.setdefault(line.style, []).append(element("path", {"d": d, **names}))
+        for d in _tips(line, points):
+            tips.setdefault((line.style, line.tip == "filled"), []).append(element("path", {"d": d, **names}))
+        if line.text:
+            x, y = _middle(points)
+            texts.append(
+                label(line.text, x, y - 3, 60, size=11, font_size=11, text_anchor="middle", fill=_STROKES[line.style][0],
+                      class_=f"f-{line.style} halo", stroke=PAPER, stroke_width=4, paint_order="stroke")
+            )  # fmt: skip
+    parts = []
+    for style, paths in strokes.items():
+        color, dash, thick = _STROKES[style]
+        parts.append(element("g", {
+            "fill": "none", "stroke": color, "stroke-width": thick, "stroke-dasharray": dash, "class": f"s-{style}",
+        }, "".join(paths)))  # fmt: skip
+    for (style, filled), paths in tips.items():
+        color = _STROKES[style][0]
+        fill = (
+            {"fill": color, "class": f"s-{style} f-{style}"} if filled else {"fill": PAPER, "class": f"s-{style} paper"}
+        )
+        parts.append(element("g", {"stroke": color, "stroke-width": 1.3, **fill}, "".join(paths)))
+    return [*parts, *texts]
+
+
+def _tips(line: Line, points: Sequence[Point]) -> list[str]:
+    """What stands at the ends: a filled or open head, a ring where something is waited for, two heads where an answer comes."""
+    if line.tip == "none":
+        return []
+    if line.tip == "round":
         x, y = points[-1]
-        circle = {"cx": x, "cy": y, "r": 4, "fill": PAPER, "stroke": color, "stroke-width": 1.4}
-        content += element("circle", {**circle, "class": f"paper s-{line.style}"})
-    if line.text:
-        x, y = _middle(points)
-        content += label(
-            line.text, x, y - 3, 60, font_size=11, text_anchor="middle", fill=color, class_=f"f-{line.style} halo",
-            stroke=PAPER, stroke_width=4, paint_order="stroke",
-        )  # fmt: skip
-    flows = " ".join(map(str, line.flows)) or None
-    return element("g", {"class": "edge", "data-f": flows}, content)
-
-
-def _tip(point: Point, before: Point, color: str, line: Line) -> str:
-    angle = math.atan2(point[1] - before[1], point[0] - before[0])
-    filled = line.tip == "filled"
-    fill = color if filled else "none"
-    names = f"s-{line.style}" + (f" f-{line.style}" if filled else "")
-    d = head(*point, angle, filled=filled)
-    return element("path", {"d": d, "fill": fill, "stroke": color, "stroke-width": 1.3, "class": names})
+        return [f"M{number(x - 4)} {number(y)}a4 4 0 1 1 8 0a4 4 0 1 1 -8 0z"]
+    ordered = list(reversed(points)) if line.tip == "double" else points
+    end, before = ordered[-1], _before(ordered)
+    angle = math.atan2(end[1] - before[1], end[0] - before[0])
+    return [head(*end, angle, filled=line.tip == "filled")]
 
 
 def _before(points: Sequence[Point]) -> Point:
@@ -286,11 +324,13 @@ def _thing(thing: Thing, x: float, y: float, *, links: bool) -> str:
     shift = {"store": 4, "event": 0}.get(thing.kind, 0)
     base = y + 4 - 6.5 * len(lines) + shift
     middle = x - (4 if thing.kind == "event" else 0)
-    content += label(thing.name, middle, base, LONGEST, font_size=12, text_anchor="middle", font_weight="600", fill=INK, class_="ink")
+    content += label(
+        thing.name, middle, base, LONGEST, font_size=12, text_anchor="middle", font_weight="600", fill=INK, class_="ink"
+    )
     for i, line in enumerate(lines):
         bad = look.radius is not None and i == len(lines) - 1
         content += label(
-            line, middle, base + 13 * (i + 1), LONGEST, font_size=10, text_anchor="middle", fill=BAD if bad else SOFT,
+            line, middle, base + 13 * (i + 1), LONGEST, size=10, font_size=10, text_anchor="middle", fill=BAD if bad else SOFT,
             class_="f-bad" if bad else "soft",
         )  # fmt: skip
     if look.findings:
@@ -310,12 +350,22 @@ def badge(x: float, y: float, severity: str, count: int) -> str:
     shape = {
         "error": f"M{number(x - wide / 2 + 4)} {number(y - 8)}h{number(wide - 8)}l4 4v8l-4 4h{number(8 - wide)}l-4 -4v-8z",
         "warning": f"M{number(x)} {number(y - 11)}L{number(x + wide / 2 + 5)} {number(y + 8)}H{number(x - wide / 2 - 5)}z",
-    }.get(severity, f"M{number(x - wide / 2 + 8)} {number(y - 8)}h{number(wide - 16)}a8 8 0 0 1 0 16h{number(16 - wide)}a8 8 0 0 1 0 -16z")
+    }.get(
+        severity,
+        f"M{number(x - wide / 2 + 8)} {number(y - 8)}h{number(wide - 16)}a8 8 0 0 1 0 16h{number(16 - wide)}a8 8 0 0 1 0 -16z",
+    )
     fill = {"error": BAD, "warning": "#ffd24d", "info": "#cfe3fb"}.get(severity, "#e6e8eb")
     ink = "#ffffff" if severity == "error" else INK
     return element("path", {"d": shape, "fill": fill, "stroke": INK, "stroke-width": 1}) + element(
         "text",
-        {"x": x, "y": y + (6 if severity == "warning" else 4), "font-size": 10, "font-weight": "700", "text-anchor": "middle", "fill": ink},
+        {
+            "x": x,
+            "y": y + (6 if severity == "warning" else 4),
+            "font-size": 10,
+            "font-weight": "700",
+            "text-anchor": "middle",
+            "fill": ink,
+        },
         str(count),
     )
 
@@ -325,14 +375,15 @@ def _shape(thing: Thing, left: float, top: float, right: float, bottom: float) -
     spof = thing.look.radius is not None
     style: dict[str, object] = {
         "fill": FILLS[kind],
-        "stroke": BAD if spof else LINE,
-        "stroke-width": 2.6 if spof else 1.2,
-        "stroke-dasharray": "5 3" if kind in {"external", "query"} else None,
+        "stroke": BAD if spof else UNDO if kind == "undo" else LINE,
+        "stroke-width": 2.6 if spof or kind == "pivot" else 1.2,
+        "stroke-dasharray": "5 3" if kind in {"external", "query", "undo"} else None,
         "class": f"box {kind}" + (" spof" if spof else ""),
     }
     n = number
-    if kind in {"service", "external", "context", "broker"}:
-        return element("rect", {"x": left, "y": top, "width": wide, "height": high, "rx": 3 if kind == "context" else 8, **style})
+    if kind in {"service", "external", "context", "broker", "step", "pivot", "undo", "point"}:
+        round = {"context": 3, "pivot": 0, "point": 14}.get(kind, 8)
+        return element("rect", {"x": left, "y": top, "width": wide, "height": high, "rx": round, **style})
     if kind == "workflow":
         bars = f"M{n(left + 6)} {n(top)}v{n(high)}M{n(right - 6)} {n(top)}v{n(high)}"
         return element("rect", {"x": left, "y": top, "width": wide, "height": high, **style}) + element(
@@ -341,7 +392,9 @@ def _shape(thing: Thing, left: float, top: float, right: float, bottom: float) -
     if kind == "store":
         curve = f"M{n(left)} {n(top + 6)}a{n(wide / 2)} 6 0 0 1 {n(wide)} 0v{n(high - 12)}a{n(wide / 2)} 6 0 0 1 {n(-wide)} 0z"
         rim = f"M{n(left)} {n(top + 6)}a{n(wide / 2)} 6 0 0 0 {n(wide)} 0"
-        return element("path", {"d": curve, **style}) + element("path", {"d": rim, "fill": "none", "stroke": LINE, "class": "line"})
+        return element("path", {"d": curve, **style}) + element(
+            "path", {"d": rim, "fill": "none", "stroke": LINE, "class": "line"}
+        )
     if kind == "event":
         d = f"M{n(left)} {n(top)}H{n(right - 10)}L{n(right)} {n((top + bottom) / 2)}L{n(right - 10)} {n(bottom)}H{n(left)}z"
     else:
@@ -369,15 +422,21 @@ def strip(brokers: Sequence[tuple[Broker | None, Sequence[Channel]]], looks: Map
         inner = element("rect", {
             "x": x, "y": y, "width": wide, "height": high, "rx": 8, "fill": FILLS["context"], "stroke": LINE, "class": "frame",
         })  # fmt: skip
-        inner += _thing(thing, x + wide / 2, y + 10 + head_box.high / 2, links=True) if broker is not None else label(
-            name, x + 10, y + 22, wide, font_size=12, fill=SOFT, class_="soft"
+        inner += (
+            _thing(thing, x + wide / 2, y + 10 + head_box.high / 2, links=True)
+            if broker is not None
+            else label(name, x + 10, y + 22, wide, font_size=12, fill=SOFT, class_="soft")
         )
         for i, (text, its) in enumerate(names):
             cx, cy = x + 10 + room * (i // rows), y + head_box.high + 32 + 18 * (i % rows)
-            words = label(text, cx, cy, LONGEST, font_size=11, fill=INK, class_="ink")
+            words = label(text, cx, cy, LONGEST, size=11, font_size=11, fill=INK, class_="ink")
             if its.findings:
                 words += badge(cx + min(width(shown(text), 11), LONGEST) + 12, cy - 4, its.severity, its.findings)
-            inner += element("a", {"href": its.href, "aria-label": escape("channel ") + shown(text[2:])[:200]}, words) if its.href else words
+            inner += (
+                element("a", {"href": its.href, "aria-label": escape("channel ") + shown(text[2:])[:200]}, words)
+                if its.href
+                else words
+            )
         cells.append(inner)
         reach, tall = max(reach, x + wide), max(tall, high)
         x += wide + 12

@@ -16,6 +16,7 @@ from coordlint.report.drawing import (
     PAPER,
     SOFT,
     UNDO,
+    Pen,
     element,
     head,
     label,
@@ -130,6 +131,7 @@ class _Drawing:
         self.boxes = [max(64.0, min(1.1 * width(shown(one.name), SIZE), 200) + 26, *self._host(one)) for one in parties]
         self.high = 42 if any(party.host for party in parties) else 30
         self.x = self._columns()
+        self.pen = Pen()
         self.right = self.x[-1] + self.boxes[-1] / 2
 
     def _host(self, party: Party) -> tuple[float, ...]:
@@ -169,12 +171,10 @@ class _Drawing:
     def svg(self, title: str, about: str) -> str:
         top = 8 + self.high
         y = top + 14.0
-        body: list[str] = []
-        heads: list[str] = []
         frames: list[_Frame] = []
         opened: list[tuple[Begin, float, list[float], list[float]]] = []
         if self.before:
-            body.append(self._words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "soft", "start"))
+            self.pen.words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "soft", "start")
             self.right = max(self.right, 12 + width(self.before, 11) + 16)
             y += 22
         for item in self.items:
@@ -190,7 +190,7 @@ class _Drawing:
                     frames.append(self._frame(*opened.pop(), y + 4, opened))
                 y += _ROWS["finish"]
             else:
-                y, left, right = self._row(item, y, body, heads)
+                y, left, right = self._row(item, y)
                 for _, _, _, extent in opened:
                     extent += (left, right)
                 self.right = max(self.right, right)
@@ -206,7 +206,7 @@ class _Drawing:
         if bottom > 620:
             parts += [self._box(party, self.x[i], bottom, self.boxes[i]) for i, party in enumerate(self.parties)]
             high = bottom + self.high + 8
-        parts += heads + body
+        parts += self.pen.drawn()
         right = max([self.right, *(frame.right for frame in frames)])
         return svg(right + 20, high, parts, title=title, about=about, role="img", class_="sequence")
 
@@ -235,9 +235,19 @@ class _Drawing:
                 "class": "line",
             },
         )
-        rule = element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3", "class": "line"}) if lines else ""
+        rule = (
+            element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3", "class": "line"}) if lines else ""
+        )
         words = label(
-            frame.text, frame.left + 8, frame.top + 14, 400, font_size=11, fill=SOFT, class_="soft", font_style="italic"
+            frame.text,
+            frame.left + 8,
+            frame.top + 14,
+            400,
+            size=11,
+            font_size=11,
+            fill=SOFT,
+            class_="soft",
+            font_style="italic",
         )
         return rect + rule + words
 
@@ -256,29 +266,41 @@ class _Drawing:
         middle = y + self.high / 2 + 4
         if party.host:
             box += label(
-                f"in {party.host}", x, middle + 9, wide - 16, font_size=10, text_anchor="middle", fill=SOFT, class_="soft"
+                f"in {party.host}",
+                x,
+                middle + 9,
+                wide - 16,
+                size=10,
+                font_size=10,
+                text_anchor="middle",
+                fill=SOFT,
+                class_="soft",
             )
             middle -= 6
-        return box + label(party.name, x, middle, 200, font_size=SIZE, text_anchor="middle", font_weight="600")
+        return box + label(
+            party.name, x, middle, 200, size=SIZE, font_size=SIZE, text_anchor="middle", font_weight="600"
+        )
 
-    def _row(self, item: Item, y: float, body: list[str], heads: list[str]) -> tuple[float, float, float]:
+    def _row(self, item: Item, y: float) -> tuple[float, float, float]:
         """Draw one step; the next row, and how far it reaches to both sides."""
         assert isinstance(item, Arrow | Remark)
         color, name = self._color(item)
+        pen = self.pen
         if isinstance(item, Remark):
             x = self.x[self.column[item.party]]
             sign = {"fail": "✕ ", "wait": "◷ "}.get(item.kind, "")
             room = min(self._room(item) + width(sign, 11), LONGEST + 20)
-            body.append(self._words(sign + self._text(item), x + 8, y + 8, room, 11, color, name, "start"))
-            body.append(element("circle", {"cx": x, "cy": y + 4, "r": 3, "fill": color, "class": f"f-{name}"}))
+            pen.words(sign + self._text(item), x + 8, y + 8, room, 11, color, name, "start")
+            pen.fill(f"M{number(x - 3)} {number(y + 4)}a3 3 0 1 1 6 0a3 3 0 1 1 -6 0z", color, name)
             return y + _ROWS["remark"], x, x + 8 + room
         start, end = self.x[self.column[item.source]], self.x[self.column[item.target]]
         dash = {"reply": "3 3", "event": "7 4", "change": "2 3"}.get(item.kind)
+        thick = 1.0 if item.kind == "reply" else 1.6
         filled = item.kind == "call"
         if item.source == item.target:
             line = f"M{number(start)} {number(y + 10)}h26v14H{number(start + 2)}"
             tip = head(start + 1, y + 24, math.pi, filled=filled)
-            body.append(self._words(self._text(item), start + 32, y + 21, LONGEST, SIZE, color, name, "start"))
+            pen.words(self._text(item), start + 32, y + 21, LONGEST, SIZE, color, name, "start")
             reach = (start, start + 32 + self._room(item))
             end_y, y = y + 24, y + _ROWS["self"]
         else:
@@ -289,31 +311,18 @@ class _Drawing:
             tip = head(end - direction, end_y, 0 if direction > 0 else math.pi, filled=filled)
             if text:
                 room = max(abs(end - start) - 20, 20)
-                body.append(self._words(text, (start + end) / 2, y + 13, room, SIZE, color, name, "middle"))
+                pen.words(text, (start + end) / 2, y + 13, room, SIZE, color, name, "middle")
             reach = (min(start, end), max(start, end))
             y += _ROWS["arrow"] if text else 20
-        width_ = 1 if item.kind == "reply" else 1.6
-        heads.append(
-            element(
-                "path",
-                {"d": line, "stroke": color, "fill": "none", "stroke-width": width_, "stroke-dasharray": dash, "class": f"s-{name}"},
-            )
-        )
-        fill = {"fill": color, "class": f"f-{name} s-{name}"} if filled else {"fill": "none", "class": f"s-{name}"}
-        heads.append(element("path", {"d": tip, "stroke": color, "stroke-width": 1.4, **fill}))
+        pen.stroke(line, color, name, thick, dash)
+        if filled:
+            pen.fill(tip, color, name)
+        else:
+            pen.stroke(tip, color, name, 1.4, None)
         if item.failing and item.kind != "reply":
             x = (start + end) / 2
-            cross = f"M{number(x - 6)} {number(end_y - 6)}l12 12m0 -12l-12 12"
-            heads.append(element("path", {"d": cross, "stroke": BAD, "stroke-width": 2.4, "class": "s-bad"}))
+            pen.stroke(f"M{number(x - 6)} {number(end_y - 6)}l12 12m0 -12l-12 12", BAD, "bad", 2.4, None)
         return y, *reach
-
-    def _words(
-        self, text: str, x: float, y: float, room: float, size: float, color: str, name: str, anchor: str
-    ) -> str:
-        return label(
-            text, x, y, room, font_size=size, fill=color, text_anchor=anchor, class_=f"f-{name} halo",
-            stroke=PAPER, stroke_width=4, paint_order="stroke", stroke_linejoin="round",
-        )  # fmt: skip
 
     def _color(self, item: Arrow | Remark) -> tuple[str, str]:
         if item.failing if isinstance(item, Arrow) else item.kind == "fail":
