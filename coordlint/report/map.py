@@ -243,6 +243,7 @@ _STROKES = {
     "event": (EVENT, "7 4", 1.5),
     "data": (LINE, "1 4", 1.4),
     "need": (LINE, "2 3", 1.4),
+    "undo": (UNDO, "5 3", 1.4),
 }
 
 

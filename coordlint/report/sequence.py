@@ -211,7 +211,7 @@ class _Drawing:
         return svg(right + 20, high, parts, title=title, about=about, role="img", class_="sequence")
 
     def _frame(
-        self, begin: Begin, top: float, dividers: list[float], extent: list[float], bottom: float, around: list[object]
+        self, begin: Begin, top: float, dividers: list[float], extent: list[float], bottom: float, around: Sequence[object]
     ) -> _Frame:
         indent = 5 * len(around)
         text = width(begin.text, 11) + 24
