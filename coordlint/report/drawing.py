@@ -98,39 +98,40 @@ class Pen:
     """Gathers lines, areas and words of one look, so that a drawing says each look once and stays small."""
 
     def __init__(self) -> None:
-        self._strokes: dict[tuple[str, str, float, str | None], list[str]] = {}
-        self._fills: dict[tuple[str, str], list[str]] = {}
-        self._words: dict[tuple[float, str, str, str], list[str]] = {}
+        self._strokes: dict[tuple[str, float, str | None], list[str]] = {}
+        self._fills: dict[str, list[str]] = {}
+        self._words: dict[tuple[float, str, str], list[str]] = {}
 
-    def stroke(self, path: str, color: str, name: str, thick: float, dash: str | None) -> None:
-        """A line; ``name`` is what the colour stands for."""
-        self._strokes.setdefault((color, name, thick, dash), []).append(path)
+    def stroke(self, path: str, color: str, thick: float, dash: str | None) -> None:
+        """A line."""
+        self._strokes.setdefault((color, thick, dash), []).append(path)
 
-    def fill(self, path: str, color: str, name: str) -> None:
+    def fill(self, path: str, color: str) -> None:
         """An area."""
-        self._fills.setdefault((color, name), []).append(path)
+        self._fills.setdefault(color, []).append(path)
 
-    def words(
-        self, text: str, x: float, y: float, room: float, size: float, color: str, name: str, anchor: str
-    ) -> None:
+    def words(self, text: str, x: float, y: float, room: float, size: float, color: str, anchor: str) -> None:
         """A text with a rim of paper, clipped to its room."""
-        self._words.setdefault((size, color, name, anchor), []).append(label(text, x, y, room, size=size))
+        self._words.setdefault((size, color, anchor), []).append(label(text, x, y, room, size=size))
 
     def drawn(self) -> list[str]:
         """Lines first, words last."""
         parts = []
-        for (color, name, thick, dash), paths in self._strokes.items():
+        for (color, thick, dash), paths in self._strokes.items():
             parts.append(element("path", {
                 "d": "".join(paths), "fill": "none", "stroke": color, "stroke-width": thick, "stroke-dasharray": dash,
-                "class": f"s-{name}",
             }))  # fmt: skip
-        for (color, name), paths in self._fills.items():
-            parts.append(element("path", {"d": "".join(paths), "fill": color, "class": f"f-{name}"}))
-        for (size, color, name, anchor), texts in self._words.items():
-            parts.append(element("g", {
-                "font-size": size, "fill": color, "class": f"f-{name} halo", "text-anchor": anchor if anchor != "start" else None,
-                "stroke": PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round",
-            }, "".join(texts)))  # fmt: skip
+        for color, paths in self._fills.items():
+            parts.append(element("path", {"d": "".join(paths), "fill": color}))
+        words = [
+            element("g", {
+                "font-size": size if size != 12 else None, "fill": color,
+                "text-anchor": anchor if anchor != "start" else None,
+            }, "".join(texts))
+            for (size, color, anchor), texts in self._words.items()
+        ]  # fmt: skip
+        rim = {"stroke": PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round"}
+        parts.append(element("g", rim, "".join(words)))
         return parts
 
 
@@ -144,8 +145,14 @@ def head(x: float, y: float, angle: float, *, filled: bool, size: float = 8) -> 
     return f"M{number(ax)} {number(ay)}L{number(x)} {number(y)}L{number(bx)} {number(by)}{close}"
 
 
+def alone(drawing: str) -> str:
+    """A drawing of a page as a document of its own."""
+    extra = f'<svg xmlns="http://www.w3.org/2000/svg" font-family="{escape(FONT)}" '
+    return drawing.replace("<svg ", extra, 1) + "\n" if drawing else '<svg xmlns="http://www.w3.org/2000/svg"/>\n'
+
+
 def svg(wide: float, high: float, content: Iterable[str], *, title: str, about: str, **attributes: object) -> str:
-    """A whole drawing that can stand alone or inline."""
+    """A whole drawing, to stand inline in a page; see :func:`alone`."""
     names = _names(attributes)
     inner = element("title", {}, escape(shown(title)[:300])) + (
         element("desc", {}, escape(shown(about)[:600])) if about else ""
@@ -153,11 +160,9 @@ def svg(wide: float, high: float, content: Iterable[str], *, title: str, about: 
     return element(
         "svg",
         {
-            "xmlns": "http://www.w3.org/2000/svg",
             "viewBox": f"0 0 {number(wide)} {number(high)}",
             "width": round(wide),
             "height": round(high),
-            "font-family": FONT,
             "font-size": 12,
             "fill": INK,
             **names,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from coordlint import __version__
+from coordlint.analysis.play import Arrow, Remark
 from coordlint.analysis.views import Region, neighbourhood, part
 from coordlint.report import map as maps
 from coordlint.report import sequence
@@ -13,7 +15,7 @@ from coordlint.report.drawing import shown
 from coordlint.report.json import as_data, to_json
 from coordlint.report.layout import Engine, Layout, place
 from coordlint.report.names import kind_of
-from coordlint.report.page import MANY_FLOWS, SEVERITIES, Page
+from coordlint.report.page import SEVERITIES, Page
 from coordlint.report.prose import markdown, safe, words
 from coordlint.report.sections import sections
 from coordlint.report.style import count
@@ -56,8 +58,10 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
     )
     link = page.names.link
     environment.filters["words"] = lambda text: words(text, link)
+    environment.filters["plain"] = lambda text: Markup(safe(text.replace("`", "")))
     environment.filters["t"] = lambda text: Markup(safe(text))
     environment.filters["markdown"] = markdown
+    environment.filters["name"] = lambda text: Markup(safe(text) if text.isascii() else f"<bdi>{safe(text)}</bdi>")
     environment.filters["count"] = count
     environment.globals["kind_of"] = kind_of
     environment.globals["anchor"] = page.names.anchor
@@ -106,7 +110,8 @@ class _Pictures:
             for number, region in enumerate(page.regions):
                 self._sketches[f"region {number}"] = maps.sketch(neighbourhood(found, region.nodes), page.looks)
             for entry in page.flows:
-                self._sketches[f"flow {entry.number}"] = maps.sketch(part(found, entry.nodes), page.looks)
+                if self.home(entry) is None:
+                    self._sketches[f"flow {entry.number}"] = maps.sketch(part(found, entry.nodes), page.looks)
         else:
             self._sketches["map"] = maps.sketch(found, page.looks)
         for workflow in workflows:
@@ -157,6 +162,21 @@ class _Pictures:
         """The map of what a flow touches; empty where the system map shows it."""
         return self._paint(f"flow {entry.number}", f"Map of flow {entry.view.flow.name}", "")
 
+    def home(self, entry: FlowEntry) -> int | None:
+        """The number of the context whose map is as good as a map of the flow: all that the flow touches, and little else."""
+        if not self.page.large:
+            return None
+        touched = set(entry.nodes)
+        number = next((self._region_of[one] for one in entry.nodes if one in self._region_of), None)
+        if number is None:
+            return None
+        inside = {node.id for node in self.page.regions[number].nodes}
+        return number if touched <= inside and len(inside) <= 2 * len(touched) else None
+
+    @cached_property
+    def _region_of(self) -> dict[str, int]:
+        return {node.id: number for number, region in enumerate(self.page.regions) for node in region.nodes}
+
     def workflow(self, name: str) -> Markup:
         """The steps of a workflow."""
         return self._paint(f"workflow {name}", f"Steps of workflow {name}", "what undoes a step is dashed", links=False)
@@ -168,8 +188,8 @@ class _Pictures:
         return Markup(sequence.draw(path, title=f"Flow {entry.view.flow.name}, {path.title}"))
 
     def listed(self, path: Path) -> list[str]:
-        """The same in words; empty for all but the happy path where there are many flows."""
-        if path.kind != "happy" and len(self.page.flows) > MANY_FLOWS // 5:
+        """The same in words; in a large design only for the happy path."""
+        if path.kind != "happy" and self.page.large:
             return []
         names = {party.key: shown(party.name) for party in path.parties}
         items, before = sequence.steps(path)
@@ -181,8 +201,12 @@ def merged(entry: FlowEntry) -> list[tuple[list[Path], Path]]:
     """The paths beside the happy one; those with the same consequences share a diagram."""
     found: dict[object, list[Path]] = {}
     for path in entry.found.paths[1:]:
-        undone = tuple(item for item in path.items[path.shared :] if getattr(item, "region", "main") != "main")
-        key = (path.kind, path.ends, path.why, path.parent, undone) if undone else (path.title, path.shared, path.parent)
+        tail = tuple(
+            item._replace(number=0) if isinstance(item, Arrow) else item
+            for item in path.items[path.shared :]
+            if isinstance(item, Arrow | Remark) and item.region != "main"
+        )
+        key = (path.kind, path.ends, path.why, tail) if tail else (path.title, path.shared, path.parent)
         found.setdefault(key, []).append(path)
     return [(paths, paths[-1]) for paths in found.values()]
 
@@ -195,4 +219,3 @@ def critical_words(one: Critical) -> str:
         return "not declared"
     text = "survives no crash" if crashes == 0 else f"survives {count(int(crashes), 'crash', 'crashes')}"
     return f"{text}: {facts}" if facts else text
-

@@ -15,6 +15,7 @@ from coordlint.report.drawing import (
     PAPER,
     SOFT,
     UNDO,
+    alone,
     element,
     escape,
     head,
@@ -24,16 +25,18 @@ from coordlint.report.drawing import (
     svg,
     width,
 )
-from coordlint.report.layout import Box, Graph, Group
+from coordlint.report.layout import Box, Graph, Group, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from coordlint.analysis.landscape import Edge, Landscape, Node
     from coordlint.analysis.views import Region
-    from coordlint.report.layout import Layout, Point
+    from coordlint.report.layout import Engine, Layout, Point
     from coordlint.system import Broker, Channel
 
+BADGE_INK = "#1b1f25"
+"""Dark also on a dark page, where the yellow of a warning stays yellow."""
 LONGEST = 290
 """Pixels of a name before it is clipped."""
 
@@ -192,6 +195,12 @@ def _line(edge: Edge, here: Mapping[str, Node], looks: Mapping[str, Look]) -> Li
     return Line(edge.source, edge.target, style, tip, "", tuple(flow for flow in ends[0] if flow in set(ends[1])))
 
 
+def standalone(found: Landscape, *, title: str, engine: Engine | None) -> str:
+    """The landscape as an SVG document of its own."""
+    drawn = sketch(found, {})
+    return alone(paint(drawn, place([drawn.graph], engine)[0], title=title, about="", links=False))
+
+
 def paint(sketch: Sketch, layout: Layout, *, title: str, about: str, links: bool = True) -> str:
     """The map as an SVG element.
 
@@ -203,7 +212,7 @@ def paint(sketch: Sketch, layout: Layout, *, title: str, about: str, links: bool
         links: whether names lead to sections of a page.
     """
     role = "group" if links else "img"
-    parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER, "class": "paper"})]
+    parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER})]
     groups = {group.id: group for group in sketch.groups}
     for key in sorted(layout.frames, key=lambda key: (bool(groups[key].parent), key)):
         x, y, wide, high = layout.frames[key]
@@ -221,22 +230,21 @@ def paint(sketch: Sketch, layout: Layout, *, title: str, about: str, links: bool
                     "stroke": LINE,
                     "stroke-width": 1.2 if name else 1,
                     "stroke-dasharray": None if name else "1 3",
-                    "class": "frame" if name else "host",
                 },
-            )  # fmt: skip
+            )
         )
         if name:
-            parts.append(
-                label(name, x + 10, y + 17, wide - 16, font_size=12, font_weight="700", fill=SOFT, class_="soft")
-            )
+            parts.append(label(name, x + 10, y + 17, wide - 16, font_size=12, font_weight="700", fill=SOFT))
     parts += _edges(sketch.lines, layout.curves)
-    for thing in sketch.things:
-        parts.append(_thing(thing, *layout.boxes[thing.id], links=links))
-    content = [parts[0], f'<g class="view"><g transform="translate(6 14)">{"".join(parts[1:])}</g></g>']
+    things = (_thing(thing, *layout.boxes[thing.id], links=links) for thing in sketch.things)
+    parts.append(element("g", _THINGS, "".join(things)))
+    content = [parts[0], f'<g><g transform="translate(6 14)">{"".join(parts[1:])}</g></g>']
     return svg(layout.wide + 24, layout.high + 24, content, title=title, about=about, role=role, class_="map")
 
 
 # ------------------------------------------------------------------------------------------------ pieces
+
+_THINGS: dict[str, object] = {"text-anchor": "middle", "font-weight": "600"}
 
 _STROKES = {
     "command": (COMMAND, None, 1.5),
@@ -255,7 +263,7 @@ def _edges(lines: Sequence[Line], curves: Sequence[Sequence[Point]]) -> list[str
     for line, points in zip(lines, curves, strict=True):
         if len(points) < 2:
             continue
-        names = {"class": "edge", "data-f": " ".join(map(str, line.flows)) or None}
+        names = {"data-f": " ".join(map(str, line.flows))}
         rest = points[1:]
         d = f"M{_xy(points[0])}" + (
             "C" + " ".join(map(_xy, rest)) if len(rest) % 3 == 0 else "L" + " ".join(map(_xy, rest))
@@ -267,19 +275,17 @@ def _edges(lines: Sequence[Line], curves: Sequence[Sequence[Point]]) -> list[str
             x, y = _middle(points)
             texts.append(
                 label(line.text, x, y - 3, 60, size=11, font_size=11, text_anchor="middle", fill=_STROKES[line.style][0],
-                      class_=f"f-{line.style} halo", stroke=PAPER, stroke_width=4, paint_order="stroke")
+                      stroke=PAPER, stroke_width=4, paint_order="stroke")
             )  # fmt: skip
     parts = []
     for style, paths in strokes.items():
         color, dash, thick = _STROKES[style]
         parts.append(element("g", {
-            "fill": "none", "stroke": color, "stroke-width": thick, "stroke-dasharray": dash, "class": f"s-{style}",
+            "fill": "none", "stroke": color, "stroke-width": thick, "stroke-dasharray": dash,
         }, "".join(paths)))  # fmt: skip
     for (style, filled), paths in tips.items():
         color = _STROKES[style][0]
-        fill = (
-            {"fill": color, "class": f"s-{style} f-{style}"} if filled else {"fill": PAPER, "class": f"s-{style} paper"}
-        )
+        fill = {"fill": color if filled else PAPER}
         parts.append(element("g", {"stroke": color, "stroke-width": 1.3, **fill}, "".join(paths)))
     return [*parts, *texts]
 
@@ -314,35 +320,35 @@ def _middle(points: Sequence[Point]) -> Point:
 
 
 def _xy(point: Point) -> str:
-    return f"{number(point[0])} {number(point[1])}"
+    return f"{round(point[0])} {round(point[1])}"
 
 
 def _thing(thing: Thing, x: float, y: float, *, links: bool) -> str:
     box, look = thing.box, thing.look
-    left, top, right, bottom = x - box.wide / 2, y - box.high / 2, x + box.wide / 2, y + box.high / 2
+    x, y = round(x), round(y)
+    left, top = round(x - box.wide / 2), round(y - box.high / 2)
+    right, bottom = 2 * x - left, 2 * y - top
     content = _shape(thing, left, top, right, bottom)
     lines = thing.lines
     shift = {"store": 4, "event": 0}.get(thing.kind, 0)
-    base = y + 4 - 6.5 * len(lines) + shift
+    base = round(y + 4 - 6.5 * len(lines) + shift)
     middle = x - (4 if thing.kind == "event" else 0)
-    content += label(
-        thing.name, middle, base, LONGEST, font_size=12, text_anchor="middle", font_weight="600", fill=INK, class_="ink"
-    )
+    content += label(thing.name, middle, base, LONGEST)
     for i, line in enumerate(lines):
         bad = look.radius is not None and i == len(lines) - 1
-        content += label(
-            line, middle, base + 13 * (i + 1), LONGEST, size=10, font_size=10, text_anchor="middle", fill=BAD if bad else SOFT,
-            class_="f-bad" if bad else "soft",
-        )  # fmt: skip
+        fill = BAD if bad else SOFT
+        y = base + 13 * (i + 1)
+        content += label(line, middle, y, LONGEST, size=10, font_size=10, font_weight="400", fill=fill)
     if look.findings:
-        content += badge(right - 3, top + 2, look.severity, look.findings)
+        content += badge(right + 2, top - 2, look.severity, look.findings)
+    flows = " ".join(map(str, look.flows))
     if look.href and links:
-        name = f"{KIND_WORDS[thing.kind]} {shown(thing.name)[:200]}"
+        name: str | None = None
         if look.findings:
+            name = f"{KIND_WORDS[thing.kind]} {shown(thing.name)[:200]}"
             name += f", {look.findings} finding{'s' * (look.findings != 1)}, worst {look.severity}"
-        content = element("a", {"href": look.href, "aria-label": name}, content)
-    flows = " ".join(map(str, look.flows)) or None
-    return element("g", {"class": f"node k-{thing.kind}", "data-f": flows}, content)
+        return element("a", {"data-f": flows, "href": look.href, "aria-label": name}, content)
+    return element("g", {"data-f": flows}, content)
 
 
 def badge(x: float, y: float, severity: str, count: int) -> str:
@@ -356,19 +362,18 @@ def badge(x: float, y: float, severity: str, count: int) -> str:
         f"M{number(x - wide / 2 + 8)} {number(y - 8)}h{number(wide - 16)}a8 8 0 0 1 0 16h{number(16 - wide)}a8 8 0 0 1 0 -16z",
     )
     fill = {"error": BAD, "warning": "#ffd24d", "info": "#cfe3fb"}.get(severity, "#e6e8eb")
-    ink = "#ffffff" if severity == "error" else INK
-    return element("path", {"d": shape, "fill": fill, "stroke": INK, "stroke-width": 1}) + element(
-        "text",
-        {
-            "x": x,
-            "y": y + (6 if severity == "warning" else 4),
-            "font-size": 10,
-            "font-weight": "700",
-            "text-anchor": "middle",
-            "fill": ink,
-        },
-        str(count),
+    ink = PAPER if severity == "error" else BADGE_INK
+    text = {
+        "x": x,
+        "y": y + (6 if severity == "warning" else 4),
+        "font-size": 10,
+        "font-weight": "700",
+        "text-anchor": "middle",
+    }
+    mark = element("path", {"d": shape, "fill": fill, "stroke": INK}) + element(
+        "text", {**text, "fill": ink}, str(count)
     )
+    return element("g", {}, mark)
 
 
 def _shape(thing: Thing, left: float, top: float, right: float, bottom: float) -> str:
@@ -377,9 +382,8 @@ def _shape(thing: Thing, left: float, top: float, right: float, bottom: float) -
     style: dict[str, object] = {
         "fill": FILLS[kind],
         "stroke": BAD if spof else UNDO if kind == "undo" else LINE,
-        "stroke-width": 2.6 if spof or kind == "pivot" else 1.2,
+        "stroke-width": 2.6 if spof or kind == "pivot" else None,
         "stroke-dasharray": "5 3" if kind in {"external", "query", "undo"} else None,
-        "class": f"box {kind}" + (" spof" if spof else ""),
     }
     n = number
     if kind in {"service", "external", "context", "broker", "step", "pivot", "undo", "point"}:
@@ -388,14 +392,12 @@ def _shape(thing: Thing, left: float, top: float, right: float, bottom: float) -
     if kind == "workflow":
         bars = f"M{n(left + 6)} {n(top)}v{n(high)}M{n(right - 6)} {n(top)}v{n(high)}"
         return element("rect", {"x": left, "y": top, "width": wide, "height": high, **style}) + element(
-            "path", {"d": bars, "stroke": LINE, "class": "line"}
+            "path", {"d": bars, "stroke": LINE}
         )
     if kind == "store":
         curve = f"M{n(left)} {n(top + 6)}a{n(wide / 2)} 6 0 0 1 {n(wide)} 0v{n(high - 12)}a{n(wide / 2)} 6 0 0 1 {n(-wide)} 0z"
         rim = f"M{n(left)} {n(top + 6)}a{n(wide / 2)} 6 0 0 0 {n(wide)} 0"
-        return element("path", {"d": curve, **style}) + element(
-            "path", {"d": rim, "fill": "none", "stroke": LINE, "class": "line"}
-        )
+        return element("path", {"d": curve, **style}) + element("path", {"d": rim, "fill": "none", "stroke": LINE})
     if kind == "event":
         d = f"M{n(left)} {n(top)}H{n(right - 10)}L{n(right)} {n((top + bottom) / 2)}L{n(right - 10)} {n(bottom)}H{n(left)}z"
     else:
@@ -421,16 +423,16 @@ def strip(brokers: Sequence[tuple[Broker | None, Sequence[Channel]]], looks: Map
         if x and x + wide > 1100:
             x, y, tall = 0.0, y + tall + 12, 0.0
         inner = element("rect", {
-            "x": x, "y": y, "width": wide, "height": high, "rx": 8, "fill": FILLS["context"], "stroke": LINE, "class": "frame",
+            "x": x, "y": y, "width": wide, "height": high, "rx": 8, "fill": FILLS["context"], "stroke": LINE,
         })  # fmt: skip
         inner += (
             _thing(thing, x + wide / 2, y + 10 + head_box.high / 2, links=True)
             if broker is not None
-            else label(name, x + 10, y + 22, wide, font_size=12, fill=SOFT, class_="soft")
+            else label(name, x + 10, y + 22, wide, font_size=12, fill=SOFT)
         )
         for i, (text, its) in enumerate(names):
             cx, cy = x + 10 + room * (i // rows), y + head_box.high + 32 + 18 * (i % rows)
-            words = label(text, cx, cy, LONGEST, size=11, font_size=11, fill=INK, class_="ink")
+            words = label(text, cx, cy, LONGEST, size=11, font_size=11, fill=INK)
             if its.findings:
                 words += badge(cx + min(width(shown(text), 11), LONGEST) + 12, cy - 4, its.severity, its.findings)
             inner += (
@@ -444,6 +446,6 @@ def strip(brokers: Sequence[tuple[Broker | None, Sequence[Channel]]], looks: Map
     if not cells:
         return ""
     return svg(reach + 16, y + tall + 16, [
-        element("rect", {"width": "100%", "height": "100%", "fill": PAPER, "class": "paper"}),
+        element("rect", {"width": "100%", "height": "100%", "fill": PAPER}),
         f'<g transform="translate(8 10)">{"".join(cells)}</g>',
     ], title=title, about="", role="group", class_="map")  # fmt: skip

@@ -238,16 +238,38 @@ class Page:
         own = [service for service in system.services.values() if not service.external and not service.phantom]
         calls = [action for action in system.actions if action.kind == "call" and action.region == "main"]
         for number, whole, text in (
-            (sum(one.fact("replicas").unknown for one in own), len(own), "services do not say how many replicas they have"),
-            (sum(one.fact("availability").unknown for one in system.services.values()), len(system.services), "services declare no availability"),
-            (sum(one.fact("timeout").unknown for one in calls), len(calls), "calls do not say whether they have a timeout"),
-            (sum(view.flow.fact("rate").unknown for view in self.design.flows), len(self.design.flows), "flows declare no rate"),
-            (sum(view.flow.success is None for view in self.design.flows), len(self.design.flows), "flows declare no goal"),
+            (
+                sum(one.fact("replicas").unknown for one in own),
+                len(own),
+                "services do not say how many replicas they have",
+            ),
+            (
+                sum(one.fact("availability").unknown for one in system.services.values()),
+                len(system.services),
+                "services declare no availability",
+            ),
+            (
+                sum(one.fact("timeout").unknown for one in calls),
+                len(calls),
+                "calls do not say whether they have a timeout",
+            ),
+            (
+                sum(view.flow.fact("rate").unknown for view in self.design.flows),
+                len(self.design.flows),
+                "flows declare no rate",
+            ),
+            (
+                sum(view.flow.success is None for view in self.design.flows),
+                len(self.design.flows),
+                "flows declare no goal",
+            ),
         ):
             if number:
                 found.append(f"{number} of {whole} {text}; what is not declared is not guessed.")
         if not system.flows:
-            found.append("No flow is declared: criticality, latency and availability are told per flow and are missing here.")
+            found.append(
+                "No flow is declared: criticality, latency and availability are told per flow and are missing here."
+            )
         silent = sorted({process.service.name for process in system.processes if process.contract})
         if silent:
             names = ", ".join(f"`{name}`" for name in silent[:8]) + (" and others" if len(silent) > 8 else "")
@@ -256,7 +278,9 @@ class Page:
         if outside:
             found.append(f"{count(outside, 'service')} outside the design: what happens inside them is not known.")
         if self.result.off:
-            found.append(f"{count(self.result.off, 'rule')} off in the {self.result.profile} profile; `--profile production` asks for more facts.")
+            found.append(
+                f"{count(self.result.off, 'rule')} off in the {self.result.profile} profile; `--profile production` asks for more facts."
+            )
         if self.result.deselected:
             found.append(f"{count(self.result.deselected, 'rule')} left out by configuration.")
         for crash in self.result.crashes:
@@ -293,7 +317,9 @@ class Page:
             entries = self.by_element.get(anchor, ())
             worst = min((entry.severity for entry in entries), key=SEVERITIES.index, default="")
             below = f"via {element.channel.name}" if isinstance(element, Message) and element.channel else ""
-            look = Look(f"#{anchor}", worst, len(entries), radius.get(anchor), tuple(self.flows_of.get(anchor, ())), below)
+            look = Look(
+                f"#{anchor}", worst, len(entries), radius.get(anchor), tuple(self.flows_of.get(anchor, ())), below
+            )
             found[anchor] = look
             if isinstance(element, Broker | Channel):
                 found[f"{kind_of(element)} {element.name}"] = look

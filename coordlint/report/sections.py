@@ -64,7 +64,9 @@ def sections(page: Page) -> list[tuple[str, list[Section]]]:
         ("Stores", system.stores.values()),
         ("Monitors", system.monitors.values()),
     ]
-    found = [(title, [related.section(one) for one in elements if one in page.names.anchors]) for title, elements in groups]
+    found = [
+        (title, [related.section(one) for one in elements if one in page.names.anchors]) for title, elements in groups
+    ]
     return [(title, one) for title, one in found if one]
 
 
@@ -111,8 +113,8 @@ class _Relations:
             element.context,
             f"{span.source.path}:{span.line}",
             self._owner(element),
-            self._rows(self.incoming.get(anchor, ())) + tuple(self._more(element, incoming=True)),
-            self._rows(self.outgoing.get(anchor, ())) + tuple(self._more(element, incoming=False)),
+            self._rows(self.incoming.get(anchor, ()), self._more(element, incoming=True)),
+            self._rows(self.outgoing.get(anchor, ()), self._more(element, incoming=False)),
             tuple(facts_of(element)),
             tuple(self.page.by_element.get(anchor, ())),
             tuple(self.page.flows_of.get(anchor, ())),
@@ -135,11 +137,17 @@ class _Relations:
             return owner.name, names.anchor(owner)
         return self.page.owner(element), ""
 
-    def _rows(self, pairs: Iterable[tuple[str, str]]) -> tuple[Row, ...]:
+    def _rows(self, pairs: Iterable[tuple[str, str]], more: Iterable[Row]) -> tuple[Row, ...]:
         found: dict[str, dict[str, str]] = {}
         for word, anchor in pairs:
             found.setdefault(word, {})[anchor] = self.nodes[anchor].name
-        return tuple(Row(word, tuple(targets.items())) for word, targets in sorted(found.items()))
+        extra = tuple(more)
+        if any(row.word in {"written by", "read by"} for row in extra):  # says more than that it is used
+            exact = {anchor for row in extra for anchor, _ in row.targets}
+            found["used by"] = {
+                anchor: name for anchor, name in found.get("used by", {}).items() if anchor not in exact
+            }
+        return tuple(Row(word, tuple(targets.items())) for word, targets in sorted(found.items()) if targets) + extra
 
     def _more(self, element: Element, *, incoming: bool) -> Iterator[Row]:
         anchors = self.page.names.anchors

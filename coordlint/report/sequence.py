@@ -17,8 +17,8 @@ from coordlint.report.drawing import (
     SOFT,
     UNDO,
     Pen,
+    alone,
     element,
-    head,
     label,
     number,
     shown,
@@ -72,24 +72,25 @@ def sentence(item: Item, names: Mapping[str, str]) -> str:
         word = _WORDS.get(item.region, "")
         front = f"{item.number}. " + (f"({word}) " if word else "")
         if item.kind == "reply":
-            return f"{item.number}. `{source}` answers `{target}`" + (f": {what}" if what else "")
+            return f"{item.number}. {source} answers {target}" + (f": {what}" if what else "")
         verbs = {"call": "calls", "send": "sends to", "event": "publishes to", "change": "changes data heard by"}
         end = ", in vain" if item.failing else ""
-        return f"{front}`{source}` {verbs[item.kind]} `{target}`: {what}{end}"
+        return f"{front}{source} {verbs[item.kind]} {target}: {what}{end}"
     if isinstance(item, Remark):
-        return f"`{names[item.party]}` {item.text}"
+        return f"{names[item.party]} {item.text}"
     if isinstance(item, Begin):
         return f"({item.text})"
     return ""
 
 
-def draw(path: Path, *, title: str, whole: bool = False) -> str:
+def draw(path: Path, *, title: str, whole: bool = False, standalone: bool = False) -> str:
     """The diagram of a path as an SVG element.
 
     Args:
         path: what happens.
         title: the name of the drawing for those who do not see it.
         whole: draw also what the path shares with the one it deviates from.
+        standalone: make a document of its own.
     """
     items, before = steps(path, whole=whole)
     used = {key for item in items for key in _keys(item)}
@@ -97,8 +98,9 @@ def draw(path: Path, *, title: str, whole: bool = False) -> str:
     if not parties:
         parties = list(path.parties[:1])
     if not parties:
-        return ""
-    return _Drawing(parties, items, before).svg(title, f"{path.title}: {path.why}")
+        return alone("") if standalone else ""
+    drawing = _Drawing(parties, items, before).svg(title, path.why)
+    return alone(drawing) if standalone else drawing
 
 
 def _asks(item: Item) -> bool:
@@ -128,7 +130,10 @@ class _Drawing:
         self.items = items
         self.before = before
         self.column = {party.key: number for number, party in enumerate(parties)}
-        self.boxes = [max(64.0, min(1.1 * width(shown(one.name), SIZE), 200) + 26, *self._host(one)) for one in parties]
+        self.boxes = [
+            2.0 * math.ceil(max(64.0, min(1.1 * width(shown(one.name), SIZE), 200) + 26, *self._host(one)) / 2)
+            for one in parties
+        ]
         self.high = 42 if any(party.host for party in parties) else 30
         self.x = self._columns()
         self.pen = Pen()
@@ -152,9 +157,9 @@ class _Drawing:
             lack = room - sum(gaps[left:right])
             if right <= len(gaps) and lack > 0:
                 gaps[right - 1] += lack
-        x = [self.boxes[0] / 2 + 24]
+        x = [math.ceil(self.boxes[0] / 2) + 24.0]
         for gap in gaps:
-            x.append(x[-1] + gap)
+            x.append(x[-1] + math.ceil(gap))
         return x
 
     def _text(self, item: Arrow | Remark) -> str:
@@ -174,7 +179,7 @@ class _Drawing:
         frames: list[_Frame] = []
         opened: list[tuple[Begin, float, list[float], list[float]]] = []
         if self.before:
-            self.pen.words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "soft", "start")
+            self.pen.words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "start")
             self.right = max(self.right, 12 + width(self.before, 11) + 16)
             y += 22
         for item in self.items:
@@ -198,20 +203,26 @@ class _Drawing:
             frames.append(self._frame(*opened.pop(), y, opened))
         bottom = y + 10
         lines = "".join(f"M{number(x)} {number(top)}V{number(bottom)}" for x in self.x)
-        parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER, "class": "paper"})]
+        parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER})]
         parts += [self._drawn_frame(frame) for frame in sorted(frames, key=lambda one: (one.top, -one.right))]
-        parts.append(element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "2 4", "class": "line"}))
-        parts += [self._box(party, self.x[i], 8, self.boxes[i]) for i, party in enumerate(self.parties)]
+        parts.append(element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "2 4"}))
+        parts.append(self._boxes(8))
         high = bottom + 8
-        if bottom > 620:
-            parts += [self._box(party, self.x[i], bottom, self.boxes[i]) for i, party in enumerate(self.parties)]
+        if bottom > 900:
+            parts.append(self._boxes(bottom))
             high = bottom + self.high + 8
         parts += self.pen.drawn()
         right = max([self.right, *(frame.right for frame in frames)])
         return svg(right + 20, high, parts, title=title, about=about, role="img", class_="sequence")
 
     def _frame(
-        self, begin: Begin, top: float, dividers: list[float], extent: list[float], bottom: float, around: Sequence[object]
+        self,
+        begin: Begin,
+        top: float,
+        dividers: list[float],
+        extent: list[float],
+        bottom: float,
+        around: Sequence[object],
     ) -> _Frame:
         indent = 5 * len(around)
         text = width(begin.text, 11) + 24
@@ -232,12 +243,9 @@ class _Drawing:
                 "rx": 3,
                 "fill": "none",
                 "stroke": LINE,
-                "class": "line",
             },
         )
-        rule = (
-            element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3", "class": "line"}) if lines else ""
-        )
+        rule = element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3"}) if lines else ""
         words = label(
             frame.text,
             frame.left + 8,
@@ -246,52 +254,55 @@ class _Drawing:
             size=11,
             font_size=11,
             fill=SOFT,
-            class_="soft",
             font_style="italic",
         )
         return rect + rule + words
 
-    def _box(self, party: Party, x: float, y: float, wide: float) -> str:
-        left, dashed = x - wide / 2, "5 3" if party.kind in {"external", "outside"} else None
-        box = element(
-            "rect",
-            {
-                "x": left, "y": y, "width": wide, "height": self.high, "rx": 0 if party.kind == "workflow" else 6,
-                "fill": FILLS[party.kind], "stroke": LINE, "stroke-dasharray": dashed, "class": f"box {party.kind}",
-            },
-        )  # fmt: skip
-        if party.kind == "workflow":
-            bars = f"M{number(left + 5)} {number(y)}v{self.high}M{number(left + wide - 5)} {number(y)}v{self.high}"
-            box += element("path", {"d": bars, "stroke": LINE, "class": "line"})
-        middle = y + self.high / 2 + 4
-        if party.host:
-            box += label(
-                f"in {party.host}",
-                x,
-                middle + 9,
-                wide - 16,
-                size=10,
-                font_size=10,
-                text_anchor="middle",
-                fill=SOFT,
-                class_="soft",
-            )
-            middle -= 6
-        return box + label(
-            party.name, x, middle, 200, size=SIZE, font_size=SIZE, text_anchor="middle", font_weight="600"
-        )
+    def _boxes(self, y: float) -> str:
+        """The parties in a row: services solid, those outside dashed, workflows with bars at their sides."""
+        looks: dict[str, list[str]] = {}
+        words = []
+        for party, x, wide in zip(self.parties, self.x, self.boxes, strict=True):
+            left, high = x - wide / 2, self.high
+            shape = f"M{number(left)} {number(y)}h{number(wide)}v{high}h{number(-wide)}z"
+            if party.kind == "workflow":
+                shape += f"M{number(left + 5)} {number(y)}v{high}M{number(left + wide - 5)} {number(y)}v{high}"
+            looks.setdefault(party.kind, []).append(shape)
+            middle = y + high / 2 + 4
+            if party.host:
+                words.append(
+                    label(
+                        f"in {party.host}",
+                        x,
+                        middle + 9,
+                        wide - 16,
+                        size=10,
+                        font_size=10,
+                        font_weight="400",
+                    )
+                )
+                middle -= 6
+            words.append(label(party.name, x, middle, 200, size=SIZE))
+        shapes = [
+            element("path", {
+                "d": "".join(paths), "fill": FILLS[kind], "stroke": LINE,
+                "stroke-dasharray": "5 3" if kind in {"external", "outside"} else None,
+            })
+            for kind, paths in looks.items()
+        ]  # fmt: skip
+        return "".join(shapes) + element("g", {"text-anchor": "middle", "font-weight": "600"}, "".join(words))
 
     def _row(self, item: Item, y: float) -> tuple[float, float, float]:
         """Draw one step; the next row, and how far it reaches to both sides."""
         assert isinstance(item, Arrow | Remark)
-        color, name = self._color(item)
+        color = self._color(item)
         pen = self.pen
         if isinstance(item, Remark):
             x = self.x[self.column[item.party]]
             sign = {"fail": "✕ ", "wait": "◷ "}.get(item.kind, "")
             room = min(self._room(item) + width(sign, 11), LONGEST + 20)
-            pen.words(sign + self._text(item), x + 8, y + 8, room, 11, color, name, "start")
-            pen.fill(f"M{number(x - 3)} {number(y + 4)}a3 3 0 1 1 6 0a3 3 0 1 1 -6 0z", color, name)
+            pen.words(sign + self._text(item), x + 8, y + 8, room, 11, color, "start")
+            pen.fill(f"M{number(x - 3)} {number(y + 4)}a3 3 0 1 1 6 0a3 3 0 1 1 -6 0z", color)
             return y + _ROWS["remark"], x, x + 8 + room
         start, end = self.x[self.column[item.source]], self.x[self.column[item.target]]
         dash = {"reply": "3 3", "event": "7 4", "change": "2 3"}.get(item.kind)
@@ -299,8 +310,8 @@ class _Drawing:
         filled = item.kind == "call"
         if item.source == item.target:
             line = f"M{number(start)} {number(y + 10)}h26v14H{number(start + 2)}"
-            tip = head(start + 1, y + 24, math.pi, filled=filled)
-            pen.words(self._text(item), start + 32, y + 21, LONGEST, SIZE, color, name, "start")
+            tip = _tip(start + 1, y + 24, -1, filled=filled)
+            pen.words(self._text(item), start + 32, y + 21, LONGEST, SIZE, color, "start")
             reach = (start, start + 32 + self._room(item))
             end_y, y = y + 24, y + _ROWS["self"]
         else:
@@ -308,29 +319,36 @@ class _Drawing:
             end_y = y + (20 if text else 8)
             direction = 1 if end > start else -1
             line = f"M{number(start)} {number(end_y)}H{number(end - 2 * direction)}"
-            tip = head(end - direction, end_y, 0 if direction > 0 else math.pi, filled=filled)
+            tip = _tip(end - direction, end_y, direction, filled=filled)
             if text:
                 room = max(abs(end - start) - 20, 20)
-                pen.words(text, (start + end) / 2, y + 13, room, SIZE, color, name, "middle")
+                pen.words(text, (start + end) / 2, y + 13, room, SIZE, color, "middle")
             reach = (min(start, end), max(start, end))
             y += _ROWS["arrow"] if text else 20
-        pen.stroke(line, color, name, thick, dash)
+        pen.stroke(line, color, thick, dash)
         if filled:
-            pen.fill(tip, color, name)
+            pen.fill(tip, color)
         else:
-            pen.stroke(tip, color, name, 1.4, None)
+            pen.stroke(tip, color, 1.4, None)
         if item.failing and item.kind != "reply":
             x = (start + end) / 2
-            pen.stroke(f"M{number(x - 6)} {number(end_y - 6)}l12 12m0 -12l-12 12", BAD, "bad", 2.4, None)
+            pen.stroke(f"M{number(x - 6)} {number(end_y - 6)}l12 12m0 -12l-12 12", BAD, 2.4, None)
         return y, *reach
 
-    def _color(self, item: Arrow | Remark) -> tuple[str, str]:
+    def _color(self, item: Arrow | Remark) -> str:
         if item.failing if isinstance(item, Arrow) else item.kind == "fail":
-            return BAD, "bad"
+            return BAD
         if item.region == "compensation":
-            return UNDO, "undo"
+            return UNDO
         if isinstance(item, Remark):
-            return SOFT, "soft"
+            return SOFT
         if item.kind == "reply":
-            return INK, "ink"
-        return (EVENT, "event") if item.kind in {"event", "change"} else (COMMAND, "command")
+            return INK
+        return EVENT if item.kind in {"event", "change"} else COMMAND
+
+
+def _tip(x: float, y: float, direction: int, *, filled: bool) -> str:
+    """The head of a level arrow."""
+    return f"M{number(x - 8 * direction)} {number(y - 4)}l{8 * direction} 4l{-8 * direction} 4" + (
+        "z" if filled else ""
+    )
