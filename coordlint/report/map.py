@@ -426,7 +426,7 @@ def strip(brokers: Sequence[tuple[Broker | None, Sequence[Channel]]], looks: Map
             "x": x, "y": y, "width": wide, "height": high, "rx": 8, "fill": FILLS["context"], "stroke": LINE,
         })  # fmt: skip
         inner += (
-            _thing(thing, x + wide / 2, y + 10 + head_box.high / 2, links=True)
+            element("g", _THINGS, _thing(thing, x + wide / 2, y + 10 + head_box.high / 2, links=True))
             if broker is not None
             else label(name, x + 10, y + 22, wide, font_size=12, fill=SOFT)
         )
@@ -436,7 +436,7 @@ def strip(brokers: Sequence[tuple[Broker | None, Sequence[Channel]]], looks: Map
             if its.findings:
                 words += badge(cx + min(width(shown(text), 11), LONGEST) + 12, cy - 4, its.severity, its.findings)
             inner += (
-                element("a", {"href": its.href, "aria-label": escape("channel ") + shown(text[2:])[:200]}, words)
+                element("a", {"href": its.href}, words)
                 if its.href
                 else words
             )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SIZE = 12
 """Of the text, in pixels."""
-LONGEST = 250
+LONGEST = 320
 """Pixels of a label before it is clipped."""
 _ROWS = {"arrow": 34, "self": 40, "remark": 22, "begin": 28, "and": 18, "finish": 14}
 _WORDS = {"compensation": "undo", "failure": "on failure", "timeout": "on timeout", "fallback": "fallback"}
