@@ -10,6 +10,7 @@ import sys
 import time
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -106,7 +107,7 @@ def test_the_page_is_sound(path: Path):
     assert [href for a in page.every("a") if (href := a["href"] or "")[:1] != "#" or href[1:] not in page.ids] == []
     assert len(page.every("h1")) == 1
     levels = [int(name[1]) for name, _ in page.elements if re.fullmatch(r"h[1-6]", name)]
-    assert [b for a, b in zip(levels, levels[1:], strict=False) if b > a + 1] == [], "no level of heading is skipped"
+    assert [b for a, b in pairwise(levels) if b > a + 1] == [], "no level of heading is skipped"
     assert {"main", "header", "nav", "footer"} <= {name for name, _ in page.elements}
 
 
@@ -116,7 +117,16 @@ def test_nothing_is_requested(path: Path):
     page = Page(text)
     loading = {"src", "srcset", "xlink:href", "action", "poster", "background", "style", "formaction", "ping"}
     assert [(name, key) for name, attrs in page.elements for key in attrs if key in loading] == []
-    assert {name for name, _ in page.elements} & {"link", "iframe", "img", "image", "object", "embed", "base", "use"} == set()
+    assert {name for name, _ in page.elements} & {
+        "link",
+        "iframe",
+        "img",
+        "image",
+        "object",
+        "embed",
+        "base",
+        "use",
+    } == set()
     for script in page.scripts[:1] + page.scripts[2:]:  # all but the data
         assert not re.search(r"https?:|@import|url\(|fetch\(|XMLHttp|import\(", script)
     assert [key for _, attrs in page.elements for key in attrs if key.startswith("on")] == []
@@ -129,12 +139,22 @@ def test_everything_is_on_the_page(path: Path):
     page = Page(page_of(path))
     text = " ".join("".join(page.text).split())
     system = design.system
-    for table in (system.services, system.workflows, system.messages, system.channels, system.stores, system.brokers, system.flows):
+    for table in (
+        system.services,
+        system.workflows,
+        system.messages,
+        system.channels,
+        system.stores,
+        system.brokers,
+        system.flows,
+    ):
         for name in table:
             assert name in text
     shown = [attrs for attrs in page.every("article") if attrs.get("class") == "finding"]
     assert len(shown) == len(result.findings)
-    assert [attrs["data-severity"] for attrs in shown].count("error") == sum(f.severity.label == "error" for f in result.findings)
+    assert [attrs["data-severity"] for attrs in shown].count("error") == sum(
+        f.severity.label == "error" for f in result.findings
+    )
     for rule in result.rules:
         assert rule.code in text
     for finding in result.findings:
@@ -244,7 +264,7 @@ EVIL = st.one_of(
         ]
     ),
     st.text(min_size=1, max_size=40),
-).filter(lambda text: not any(char in "\0\r\n\\\"" or "\ud800" <= char <= "\udfff" for char in text))
+).filter(lambda text: not any(char in '\0\r\n\\"' or "\ud800" <= char <= "\udfff" for char in text))
 
 SHAPE = """
 system X "{0}"
@@ -268,9 +288,21 @@ def test_hostile_names_are_inert(name: str):
     text = render(design, check(design), engine=None)
     page, plain = Page(text), Page(_plain_page())
     assert page.problems == []
-    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in plain.elements} | {"bdi", "ul", "li", "details", "summary", "ol", "pre"}
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in plain.elements} | {
+        "bdi",
+        "ul",
+        "li",
+        "details",
+        "summary",
+        "ol",
+        "pre",
+    }
     known = {key for _, attrs in plain.elements for key in attrs}
-    assert {key for _, attrs in page.elements for key in attrs} <= known | {"aria-label", "stroke-dasharray", "font-weight"}
+    assert {key for _, attrs in page.elements for key in attrs} <= known | {
+        "aria-label",
+        "stroke-dasharray",
+        "font-weight",
+    }
     assert len(page.every("script")) == 2
     json.loads(page.scripts[1])
     assert not any("\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069" for char in text)
@@ -321,7 +353,9 @@ def test_colours_are_legible_and_follow_the_scheme():
     style = (ROOT / "coordlint/report/report.css.jinja").read_text()
     schemes = [
         {name: value if len(value) == 7 else "#" + "".join(2 * char for char in value[1:]) for name, value in found}
-        for found in (re.findall(r"--(\w+):(#[0-9a-f]{3,6})\b", block) for block in re.findall(r":root\{([^}]*)\}", style)[:2])
+        for found in (
+            re.findall(r"--(\w+):(#[0-9a-f]{3,6})\b", block) for block in re.findall(r":root\{([^}]*)\}", style)[:2]
+        )
     ]
     for scheme in schemes:
         for word in ("ink", "soft", "link", "command", "event", "undo", "bad", "warn"):
@@ -331,7 +365,16 @@ def test_colours_are_legible_and_follow_the_scheme():
             assert _contrast(scheme["ink"], scheme[fill]) >= 4.5
             assert _contrast(scheme["soft"], scheme[fill]) >= 4.5, fill
             assert _contrast(scheme["bad"], scheme[fill]) >= 4.5, fill
-    used = {drawing.INK, drawing.SOFT, drawing.LINE, drawing.PAPER, drawing.COMMAND, drawing.EVENT, drawing.UNDO, drawing.BAD}
+    used = {
+        drawing.INK,
+        drawing.SOFT,
+        drawing.LINE,
+        drawing.PAPER,
+        drawing.COMMAND,
+        drawing.EVENT,
+        drawing.UNDO,
+        drawing.BAD,
+    }
     for color in {*used, *drawing.FILLS.values()}:
         assert f'[fill="{color}"]' in style, "every colour of the drawings has one in the dark scheme"
 
@@ -430,7 +473,11 @@ def paths_of(text: str):
 
 
 def arrows(path) -> list[str]:
-    return [f"{i.source.split()[-1]} {i.kind} {i.target.split()[-1]} {i.text}".strip() for i in path.items if isinstance(i, Arrow)]
+    return [
+        f"{i.source.split()[-1]} {i.kind} {i.target.split()[-1]} {i.text}".strip()
+        for i in path.items
+        if isinstance(i, Arrow)
+    ]
 
 
 def test_the_happy_path_goes_to_the_goal():

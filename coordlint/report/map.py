@@ -17,7 +17,6 @@ from coordlint.report.drawing import (
     UNDO,
     alone,
     element,
-    escape,
     head,
     label,
     number,
@@ -39,18 +38,6 @@ BADGE_INK = "#1b1f25"
 """Dark also on a dark page, where the yellow of a warning stays yellow."""
 LONGEST = 290
 """Pixels of a name before it is clipped."""
-
-KIND_WORDS = {
-    "service": "service",
-    "external": "external service",
-    "workflow": "workflow",
-    "event": "event",
-    "command": "command",
-    "query": "query",
-    "store": "store",
-    "broker": "broker",
-    "context": "context",
-}
 
 
 class Look(NamedTuple):
@@ -343,11 +330,7 @@ def _thing(thing: Thing, x: float, y: float, *, links: bool) -> str:
         content += badge(right + 2, top - 2, look.severity, look.findings)
     flows = " ".join(map(str, look.flows))
     if look.href and links:
-        name: str | None = None
-        if look.findings:
-            name = f"{KIND_WORDS[thing.kind]} {shown(thing.name)[:200]}"
-            name += f", {look.findings} finding{'s' * (look.findings != 1)}, worst {look.severity}"
-        return element("a", {"data-f": flows, "href": look.href, "aria-label": name}, content)
+        return element("a", {"data-f": flows, "href": look.href}, content)
     return element("g", {"data-f": flows}, content)
 
 
@@ -373,7 +356,8 @@ def badge(x: float, y: float, severity: str, count: int) -> str:
     mark = element("path", {"d": shape, "fill": fill, "stroke": INK}) + element(
         "text", {**text, "fill": ink}, str(count)
     )
-    return element("g", {}, mark)
+    told = f"{count} finding{'s' * (count != 1)}, {'worst: ' * (count != 1)}{severity}"
+    return element("g", {}, element("title", {}, told) + mark)
 
 
 def _shape(thing: Thing, left: float, top: float, right: float, bottom: float) -> str:
@@ -435,11 +419,7 @@ def strip(brokers: Sequence[tuple[Broker | None, Sequence[Channel]]], looks: Map
             words = label(text, cx, cy, LONGEST, size=11, font_size=11, fill=INK)
             if its.findings:
                 words += badge(cx + min(width(shown(text), 11), LONGEST) + 12, cy - 4, its.severity, its.findings)
-            inner += (
-                element("a", {"href": its.href}, words)
-                if its.href
-                else words
-            )
+            inner += element("a", {"href": its.href}, words) if its.href else words
         cells.append(inner)
         reach, tall = max(reach, x + wide), max(tall, high)
         x += wide + 12
