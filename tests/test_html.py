@@ -19,7 +19,7 @@ from bench.generate import design as generated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordlint.analysis.play import And, Arrow, Begin, Finish, Remark
+from coordlint.analysis.record import And, Arrow, Begin, Finish, Remark
 from coordlint.analysis.sequences import sequences
 from coordlint.check import check
 from coordlint.cli import graphviz, run

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from coordlint.analysis.play import Item, Party, Play, Turn
+from coordlint.analysis.play import Play
+from coordlint.analysis.record import Item, Party, Turn
 from coordlint.system import Workflow
 
 if TYPE_CHECKING:

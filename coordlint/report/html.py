@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from coordlint import __version__
-from coordlint.analysis.play import Arrow, Remark
+from coordlint.analysis.record import Arrow, Remark
 from coordlint.analysis.views import Region, neighbourhood, part
 from coordlint.report import map as maps
 from coordlint.report import sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.analysis.play import And, Arrow, Begin, Finish, Remark
+from coordlint.analysis.record import And, Arrow, Begin, Finish, Remark
 from coordlint.report.drawing import (
     BAD,
     COMMAND,
@@ -29,7 +29,7 @@ from coordlint.report.drawing import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from coordlint.analysis.play import Item, Party
+    from coordlint.analysis.record import Item, Party
     from coordlint.analysis.sequences import Path
 
 SIZE = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.analysis.play import And, Arrow, Begin, Finish, Remark
+from coordlint.analysis.record import And, Arrow, Begin, Finish, Remark
 from coordlint.report.drawing import shown
 
 if TYPE_CHECKING:
