@@ -538,6 +538,36 @@ def test_a_cycle_of_events_ends():
 
 
 @each_system
+def test_every_happy_path_ends_well(path: Path):
+    design = load(str(path))
+    assert design.flows
+    for view in design.flows:
+        assert view.level is not None
+        assert sequences(view).happy.ends == "success", view.flow.name
+
+
+def test_the_happy_path_avoids_what_waits_for_nobody():
+    text = """
+external service U { sends A.Go }
+command Go
+event Never, Done
+service A
+workflow W in A { starts on Go  either "held" { awaits Never } or "free" {}  emits Done }
+flow F { starts with Go from U  succeeds with Done }
+"""
+    happy, held = paths_of(text)
+    assert (happy.ends, held.ends) == ("success", "open")
+
+
+def test_each_start_is_a_path():
+    text = "external service U { sends A.Go  sends A.Run }\ncommand Go, Run\nevent Done\n"
+    text += "service A { handles Go emits Done  handles Run emits Done }\nflow F { starts with Go or Run from U  succeeds with Done }"
+    found = paths_of(text)
+    assert [path.title for path in found] == ["happy path", "it starts with `Run`"]
+    assert arrows(found[1]) == ["U send A Run"]
+
+
+@each_system
 def test_frames_nest_and_diagrams_are_xml(path: Path):
     for view in load(str(path)).flows:
         found = sequences(view)

@@ -75,7 +75,7 @@ class Play(Record):
         flow = self.view.flow
         if not flow.starts:
             return
-        chosen = self.forced.pop(_START, 0)
+        chosen = self.forced.pop(_START, self.preferred.chosen.get(_START, 0))
         start = flow.starts[chosen]
         for number, other in enumerate(flow.starts):
             if number != chosen:

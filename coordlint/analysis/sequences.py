@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Ending: TypeAlias = Literal["success", "failure", "open"]
 
+TRIALS = 40
+"""How many paths are tried to find one that reaches the goal."""
+
 LIMIT = 24
 """How many paths of a flow are played; the rest is counted."""
 
@@ -72,6 +75,7 @@ def sequences(view: FlowView, *, limit: int = LIMIT) -> Sequences:
         limit: how many paths to play.
     """
     preferred = _Preferences(view)
+    preferred.chosen = _chosen(view, preferred)
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     pending: deque[tuple[Turn | None, dict[int, int], int]] = deque([(None, {}, 0)])
@@ -80,6 +84,8 @@ def sequences(view: FlowView, *, limit: int = LIMIT) -> Sequences:
         play = Play(view, preferred, forced)
         play.run()
         path = _path(play, turn, found[parent] if found else None, parent)
+        if found and path.items == found[parent].items:
+            continue  # nobody could see a difference
         for next_turn in play.turns:
             key = (next_turn.action, next_turn.target)
             if key not in seen and next_turn.action not in forced:
@@ -87,6 +93,26 @@ def sequences(view: FlowView, *, limit: int = LIMIT) -> Sequences:
                 pending.append((next_turn, {**forced, next_turn.action: next_turn.target}, len(found)))
         found.append(path)
     return Sequences(tuple(found), len(pending))
+
+
+def _chosen(view: FlowView, preferred: _Preferences) -> dict[int, int]:
+    """The other turns to take, none of them failing, if the path that seems best does not reach the goal."""
+    seen: set[tuple[int, int]] = set()
+    pending: deque[dict[int, int]] = deque([{}])
+    for _ in range(TRIALS):
+        if not pending:
+            break
+        chosen = pending.popleft()
+        play = Play(view, preferred, chosen)
+        play.run()
+        if _ending(play)[0] == "success":
+            return chosen
+        for turn in play.turns:
+            key = (turn.action, turn.target)
+            if not turn.failing and key not in seen and turn.action not in chosen:
+                seen.add(key)
+                pending.append({**chosen, turn.action: turn.target})
+    return {}
 
 
 def _path(play: Play, turn: Turn | None, parent: Path | None, number: int) -> Path:
@@ -139,6 +165,7 @@ class _Preferences:
     """Which branch of a choice belongs to the happy path: the one that neither fails nor leads away from the goal."""
 
     def __init__(self, view: FlowView) -> None:
+        self.chosen: dict[int, int] = {}
         self.actions = view.causality.system.actions
         self.to_success = _before(view, view.flow.success)
         self.to_failure = _before(view, view.flow.failure)
@@ -146,7 +173,11 @@ class _Preferences:
     def order(self, action: int) -> list[int]:
         """The positions of the edges of a choice, the most preferred first."""
         edges = self.actions[action].edges
-        return sorted(range(len(edges)), key=lambda one: (*self._rank(edges[one].target, edges[one].chance), one))
+        first = self.chosen.get(action)
+        return sorted(
+            range(len(edges)),
+            key=lambda one: (edges[one].target != first, *self._rank(edges[one].target, edges[one].chance), one),
+        )
 
     def _rank(self, target: int, chance: float | None) -> tuple[bool, bool, bool, bool, float]:
         return (

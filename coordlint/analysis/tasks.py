@@ -10,7 +10,9 @@ from coordlint.system import Action, Message, Process, Region
 
 
 class Preferences(Protocol):
-    """Which way a choice goes if nothing else is said."""
+    """Which way a choice goes if nothing else is said; ``chosen`` is what was found to lead to the goal."""
+
+    chosen: dict[int, int]
 
     def order(self, action: int) -> list[int]: ...
     def fails(self, target: int) -> bool: ...
