@@ -205,6 +205,15 @@ def test_a_missing_extra_costs_one_sentence_and_the_map_stays():
     assert text.count('class="map"') == 1
 
 
+def test_the_command_does_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(graphviz, "available", lambda: False)
+    monkeypatch.setattr(graphviz, "engine", None)
+    assert run(["report", str(SYSTEMS[0].relative_to(ROOT)), "-o", str(tmp_path / "plain.html")]) == 0
+    text = (tmp_path / "plain.html").read_text(encoding="utf-8")
+    assert text.count("coordlint[report]") == 1
+    assert text.count('class="map"') >= 2
+
+
 def test_the_command_writes_equal_bytes_whatever_the_hash_seed(tmp_path: Path):
     pages = []
     for seed in ("0", "1"):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 @selection_options
 @click.option("--baseline", metavar="FILE", help="Findings in this file are known; the report lists them apart.")
 @click.option("--no-ignores", is_flag=True, help="Heed no ignore comments.")
-@click.option("--plain-layout", is_flag=True, help="Draw the maps without Graphviz.")
 def report(design: str, output: str | None, **options: object) -> None:
     """Write a report of DESIGN as one HTML page that needs nothing else.
 
@@ -40,7 +39,7 @@ def report(design: str, output: str | None, **options: object) -> None:
         raise Failure(str(error)) from None
     for crash in checked.result.crashes:
         report_crash(crash.rule.code, crash.error)
-    engine = graphviz.engine if graphviz.available() and not options["plain_layout"] else None
+    engine = graphviz.engine if graphviz.available() else None
     text = render(checked.design, checked.result, engine=engine, time=_time())
     if output is None:
         write(text, utf8=True)
