@@ -17,7 +17,7 @@ from coordlint.config import Config, PerPath
 from coordlint.config import candidates as find_candidates
 from coordlint.config import find as find_config
 from coordlint.config import load as load_config
-from coordlint.design import load
+from coordlint.design import Design, load
 from coordlint.discover import find_designs
 from coordlint.finding import Finding, Severity
 from coordlint.ignores import CODE as IGNORE_COMMENTS
@@ -63,6 +63,7 @@ class Checked(NamedTuple):
     result: Result
     threshold: Severity
     inputs: tuple[str, ...]
+    design: Design
     baseline: str | None = None
 
 
@@ -279,7 +280,7 @@ def _check(
     if config.per_path:
         result = _per_path(result, config)
     fail_on = request.fail_on or config.fail_on or ("error" if selection.profile == "default" else "warning")
-    return Checked(path, config, result, Severity[fail_on.upper()], design.inputs, baseline)
+    return Checked(path, config, result, Severity[fail_on.upper()], design.inputs, design, baseline)
 
 
 def _base(request: Request, config: Config, baseline: str | None) -> str:
