@@ -379,7 +379,7 @@ MISTAKES = [
     (["fmt", "--stdin-filename", "x.coord"], "give `-` as the path"),
     (["fmt", "--line-length", "3"], "3 is not in the range x>=40"),
     (["completion", "tcsh"], "is not one of 'bash', 'zsh', 'fish'"),
-    (["graph", "good.coord", "--format", "png"], "is not one of 'dot', 'mermaid', 'graphml', 'json'"),
+    (["graph", "good.coord", "--format", "png"], "is not one of 'dot', 'mermaid', 'svg', 'graphml', 'json'"),
     (["graph"], "missing argument 'DESIGN'"),
     (["explain"], "missing argument 'RULE' (see `coordlint explain --help`)"),
     (["baseline", "--update", "--prune"], "give one of them"),
