@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordlint.analysis.cycles import Loop, feedback_edges, shortest_cycle
+from coordlint.analysis.circles import feedback_edges, shortest_cycle
+from coordlint.analysis.cycles import Loop
 from coordlint.analysis.emissions import emission
 from coordlint.check import check, select_rules
 from coordlint.design import Design, load
