@@ -409,6 +409,11 @@ MISTAKES = [
     (["graph", "good.coord", "--output", "no/such/file"], "cannot write `no/such/file`"),
     (["baseline", "missing.coord"], "cannot read `missing.coord`"),
     (["baseline", "--prune", "good.coord"], "there is no baseline `coordlint-baseline.json`"),
+    (["report", "missing.coord"], "cannot read `missing.coord`: no such file or folder"),
+    (["report", "."], "a report is about one design, and there are 2"),
+    (["report", "good.coord", "--output", "no/such/file"], "cannot write `no/such/file`"),
+    (["sequence", "missing.coord"], "cannot read `missing.coord`: no such file"),
+    (["sequence", "good.coord", "--path", "x"], "'x' is not a valid integer range"),
     (["init", "good.coord"], "cannot make the folder `good.coord`"),
     (["config", "--show", "--config", "missing.toml"], "cannot read the configuration `missing.toml`"),
 ]  # fmt: skip
@@ -447,7 +452,9 @@ def test_a_mistake_in_the_configuration_is_one_sentence_that_names_the_remedy(co
     assert remedy in coordlint.complaint("check")
 
 
-@pytest.mark.parametrize("command", [["check"], ["fmt"], ["graph", "good.coord"], ["baseline"], ["config"]])
+@pytest.mark.parametrize(
+    "command", [["check"], ["fmt"], ["graph", "good.coord"], ["report", "good.coord"], ["baseline"], ["config"]]
+)
 def test_every_command_that_reads_the_configuration_says_what_is_wrong_with_it(coordlint: Program, command: list[str]):
     write("good.coord", CLEAN)
     write("coordlint.toml", "profil = 'strict'")
