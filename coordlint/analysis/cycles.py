@@ -142,7 +142,7 @@ class Circulation(NamedTuple):
     @property
     def automatic(self) -> bool:
         """Every move is made by the broker alone."""
-        return all(one.why in {"deliveries", "expiry"} for one in self.way)
+        return all(one.why in _AUTOMATIC for one in self.way)
 
 
 class Wait(NamedTuple):
@@ -366,7 +366,7 @@ class Cycles:
 
     @cached_property
     def circulations(self) -> tuple[Circulation, ...]:
-        """Circles of dead-letter channels, by name; those that end in time (see :func:`_is_decided`) are left out."""
+        """Circles of dead-letter channels, by name; those that end in time (see :func:`_undecided`) are left out."""
         moves = self._moves()
         names = sorted({channel.name for move in moves for channel in (move.source, move.target)})
         numbers = {name: number for number, name in enumerate(names)}
@@ -377,16 +377,8 @@ class Cycles:
         for part in strong_parts(successors):
             inside = {names[number] for number in part}
             here = [move for move in moves if move.source.name in inside and move.target.name in inside]
-            ways: dict[object, list[object]] = {}
-            for move in here:
-                ways.setdefault(move.source.name, []).append(move.target.name)
-            cycle = shortest_cycle(ways, [(move.source.name, move.target.name) for move in here])
-            assert cycle is not None
-            by_ends = {(move.source.name, move.target.name): move for move in here}
-            first = cycle.index(min(map(str, cycle)))
-            turned = [str(name) for name in (*cycle[first:], *cycle[:first])]
-            way = tuple(by_ends[name, turned[(i + 1) % len(turned)]] for i, name in enumerate(turned))
-            if not _is_decided(way):
+            way = _undecided(here)
+            if way is not None:
                 found.append(Circulation(way))
         return tuple(found)
 
@@ -747,12 +739,30 @@ def _tangles(
 
 _ALONE = ("deliveries", "expiry", "rejected", "redrive")
 """Why a message leaves a channel, from the broker alone to a person."""
+_AUTOMATIC = _ALONE[:2]
 
 
-def _is_decided(way: Iterable[Move]) -> bool:
-    """Whether a person or a job puts each dead letter back after a number of deliveries that is declared."""
-    moves = tuple(way)
-    return any(move.why == "redrive" for move in moves) and all(move.bounded for move in moves)
+def _undecided(moves: list[Move]) -> tuple[Move, ...] | None:
+    """A circle that does not end in time, from the channel that comes first by name; None if there is none.
+
+    A circle ends in time if a person or a job puts each dead letter back after a number of deliveries that is declared: it has
+    a ``redrive``, and every move of it is bounded. So one that does not is made of other moves only, or has an unbounded one.
+    Those that the broker makes alone come first, as the worst.
+    """
+    alone = [move for move in moves if move.why in _AUTOMATIC]
+    unasked = [move for move in moves if move.why != "redrive"]
+    unbounded = [move for move in moves if not move.bounded]
+    for among, through in ((alone, alone), (unasked, unasked), (moves, unbounded)):
+        by_ends = {(move.source.name, move.target.name): move for move in among}
+        ways: dict[object, list[object]] = {}
+        for source, target in by_ends:
+            ways.setdefault(source, []).append(target)
+        cycle = shortest_cycle(ways, [(move.source.name, move.target.name) for move in through])
+        if cycle is not None:
+            first = cycle.index(min(map(str, cycle)))
+            turned = [str(name) for name in (*cycle[first:], *cycle[:first])]
+            return tuple(by_ends[name, turned[(i + 1) % len(turned)]] for i, name in enumerate(turned))
+    return None
 
 
 def _inputs(process: Process) -> list[Channel]:
