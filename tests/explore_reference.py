@@ -74,7 +74,7 @@ class Raw:
         for kind, head in available:
             if head or self.tables.kinds[kind].overtakes:
                 found += self.deliveries(state, kind, head=head)
-        busy = bool(found)
+        busy = any(price == 0 for price, _ in found)
         late: list[tuple[int, State]] = []
         for number, component in enumerate(self.tables.components):
             for act in component.acts[locals_[number]]:

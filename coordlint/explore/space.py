@@ -141,21 +141,22 @@ class Space:
             if kinds[kind].urgent:
                 return self._deliver(state, kind)
         for kind in flight:
-            if only is not None and kinds[kind].to not in only:
-                busy = True
+            to = kinds[kind].to
+            if only is not None and to not in only:
+                busy = busy or not self._waits(kind, self.local(state, to))
                 continue
             moves = self._deliver(state, kind)
             found += moves
             busy = busy or bool(moves)
         for number in range(tables.queues):
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
-                if only is not None and kinds[kind].to not in only:
-                    busy = True
-                    continue
-                if position == 0 or (kinds[kind].overtakes and "overtake" not in self.without):
+                to = kinds[kind].to
+                if only is not None and to not in only:
+                    busy = busy or (position == 0 and not self._waits(kind, self.local(state, to)))
+                elif position == 0 or (kinds[kind].overtakes and "overtake" not in self.without):
                     moves = self._deliver(state, kind, overtaking=position > 0)
                     found += moves
-                    busy = busy or bool(moves)
+                    busy = busy or (position == 0 and bool(moves))
         self._act(state, found, busy, only)
         return found
 
