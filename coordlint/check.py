@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from coordlint.design import Design
+    from coordlint.explore.verify import Verdict
     from coordlint.rule import Entry
     from coordlint.source import Source
 
@@ -51,6 +52,7 @@ class Result:
         off: how many rules did not run because they are off under the profile.
         deselected: how many rules did not run because the user left them out.
         crashes: rules that failed.
+        verdicts: what a verification knows about each scene.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -61,6 +63,7 @@ class Result:
     off: int = 0
     deselected: int = 0
     crashes: tuple[Crash, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -107,6 +110,7 @@ def select_rules(
     severities: Mapping[str, Severity | None] | None = None,
     profile: str = "default",
     errors_only: bool = False,
+    verified: bool = False,
 ) -> Selection:
     """Decide which rules run.
 
@@ -118,6 +122,7 @@ def select_rules(
         ignore: the rules to leave out.
         severities: severities by selector; None is off.
         profile: one of `PROFILES`.
+        verified: also the rules that run the design's model (evidence `V`), which are off otherwise unless they are named.
         errors_only: report only what is an error, whatever the severities the user decided (the profile `minimal`).
 
     Raises:
@@ -134,6 +139,8 @@ def select_rules(
     chosen: list[tuple[Rule, str]] = []
     off = deselected = 0
     for entry in entries:
+        if "V" in entry.evidence and not (verified or any(_specificity(one, entry) == _EXACT for one in select)):
+            continue  # it runs the model, which only `verify` is asked to
         wanted, _ = _most_specific(entry, choices)
         severity, overridden = _most_specific(entry, decided)
         if not wanted or (overridden and severity is None):
@@ -194,6 +201,7 @@ def check(
         selection.off,
         selection.deselected,
         tuple(crashes),
+        tuple(design.verification.verdicts) if design.verify is not None else (),
     )
 
 
@@ -214,6 +222,7 @@ def merge(results: Sequence[Result]) -> Result:
         sources=tuple(sources.values()),
         hidden=tuple(hidden for result in results for hidden in result.hidden),
         crashes=tuple({crash.rule.code: crash for result in results for crash in result.crashes}.values()),
+        verdicts=tuple(verdict for result in results for verdict in result.verdicts),
     )
 
 

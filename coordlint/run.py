@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint import baseline as baselines
 from coordlint.baseline import Baseline
@@ -20,6 +20,12 @@ from coordlint.design import load
 from coordlint.discover import find_designs
 from coordlint.finding import Finding, Severity
 from coordlint.source import Source
+
+if TYPE_CHECKING:
+    from coordlint.explore.verify import Settings
+
+VERIFIED = "VER"
+"""The rules that run the model of a design."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class Request:
         baseline: the baseline file; None for the configured one, empty for none.
         base: the folder that fingerprints name files from; None for that of the configuration, or of the baseline.
         today: the day that dates are held against: ends of ignores, of deprecated versions.
+        verify: run the designs' models that far, and only the rules about them.
     """
 
     paths: tuple[str, ...] = ()
@@ -51,6 +58,7 @@ class Request:
     baseline: str | None = None
     base: str | None = None
     today: date | None = None
+    verify: Settings | None = None
 
 
 class Checked(NamedTuple):
@@ -181,14 +189,15 @@ def _selection(request: Request, config: Config) -> Selection:
         severities[selector] = severity
     return select_rules(
         select=(
-            *(chosen or config.select or ("ALL",)),
-            *(() if chosen else config.extend_select),
+            *(chosen or ((VERIFIED,) if request.verify is not None else config.select) or ("ALL",)),
+            *(() if chosen or request.verify is not None else config.extend_select),
             *request.extend_select,
         ),
         ignore=(*(() if chosen else config.ignore), *request.ignore),
         severities=severities,
         profile="default" if profile == "minimal" else profile,
         errors_only=profile == "minimal",
+        verified=request.verify is not None,
     )
 
 
@@ -205,6 +214,7 @@ def _check(
         overlay=overlay,
         today=request.today,
     )
+    design.verify = request.verify
     result = check(
         design,
         selection,

@@ -56,7 +56,6 @@ class Compiler:
         self.emitters: dict[Message, list[Action]] = {}
         self.waits: dict[Message, list[int]] = {}
         self.keys: dict[int, Message] = {}
-        self.async_kinds: dict[int, tuple[str, ...]] = {}
         self._queues: dict[tuple[str, int], list[int]] = {}
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._fences: dict[Process, tuple[bool, tuple[str, ...]]] = {}
@@ -195,6 +194,7 @@ class Compiler:
                 gathering = Gathering(self, self._component(first.service.name), first)
                 self.homes[first] = gathering.number
                 self.parts.append(gathering)
+                self.out.gatherings.append(gathering)
                 continue
             number = self._component(first.service.name)
             for process in processes:
@@ -350,7 +350,7 @@ class Compiler:
             if action.kind == "call" and channel is None:
                 loss, facts = self._unanswered(action)
                 kind = self.out.kind(key, action.message.name, to, loss=loss)
-                self.async_kinds[kind] = facts
+                self.out.kind_facts[kind] = facts
             else:
                 self._travelling(key, action.message, to, channel, action.process.service, process)
         return self.out.kinds[key]
@@ -387,15 +387,13 @@ class Compiler:
             watched = any(dead in monitor.watches for monitor in self.system.monitors.values())
             loss = loss or ("" if watched else "park")
         kind = self.out.kind(key, message.name, to, copies=copies, loss=loss, patient=patient)
-        self.async_kinds[kind] = () if delivery.declared or once else (name,)
+        self.out.kind_facts[kind] = () if delivery.declared or once else (name,)
         ordering = channel.fact("ordering") if channel is not None else Fact()
-        if ordering.declared and ordering.value != "unordered":
-            ordered = True
-        elif ordering.declared or ordering.absent:
-            ordered = False
-        else:
-            stem = channel.name if channel is not None else f"from {sender.name}" if sender is not None else message.name
-            ordered = self.facts.good(Fact(), f"{stem}|ordered", f"{what} may be overtaken", place)
+        stem = channel.name if channel is not None else f"from {sender.name}" if sender is not None else message.name
+        if ordering.declared and ordering.value == "unordered":
+            ordering = Fact("absent", None, ordering.span)
+        repair = f"an order for {what}" if channel is not None else ""
+        ordered = self.facts.good(ordering, f"{stem}|ordered", f"{what} may be overtaken", place, repair)
         if ordered:
             group = channel.name if channel is not None else f"from {sender.name if sender else ''}"
             self._queues.setdefault((group, to), []).append(kind)
@@ -443,7 +441,9 @@ class Compiler:
                 fact, name, f"{process.name} drops what comes before it is awaited", process.place, "on unexpected park"
             )
             service = action.process.service if action is not None else None
-            self._travelling(key, message, number, message.channel, service, None, patient=keeps)
+            kind = self._travelling(key, message, number, message.channel, service, None, patient=keeps)
+            if not keeps and policy.unknown:
+                self.out.kind_facts[kind] += (name,)
         return self.out.kinds[key]
 
     def arrivals(self, message: Message, number: int) -> list[int]:
@@ -466,10 +466,11 @@ class Compiler:
     def answers(self, action: Action) -> tuple[int, int]:
         """The kinds of the two answers to a call."""
         home = self._home_of(action)
-        loss = self._unanswered(action)[0] if action.message.channel is None else ""
+        loss, facts = self._unanswered(action) if action.message.channel is None else ("", ())
         name = action.message.name
         ok = self.out.kind(("ok", action.id), f"{name} done", home, loss=loss)
         refused = self.out.kind(("no", action.id), f"{name} refused", home, loss=loss)
+        self.out.kind_facts[ok] = self.out.kind_facts[refused] = facts
         return ok, refused
 
     def _home_of(self, action: Action) -> int:

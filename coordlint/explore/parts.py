@@ -170,7 +170,7 @@ class Part:
 
     def _undo(self, codes: tuple[str, ...], undoing: Undoing, kind: int, caller: int) -> Iterator[Row]:
         compiler = self.compiler
-        name = undoing.message.name
+        name = f"`{undoing.message.name}`"
         deed = Deed(undoing.process, undoing.message, -1, False, name, undoing.process.place)
         guarded, unguarded = compiler.deduplicates(deed)
         after = codes

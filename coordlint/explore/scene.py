@@ -11,7 +11,7 @@ from coordlint.source import Span
 from coordlint.system import Action, Channel, Fact, Flow, Message, MessageUse, Process, System, Workflow
 
 if TYPE_CHECKING:
-    from coordlint.explore.parts import Part
+    from coordlint.explore.parts import Gathering, Part
     from coordlint.explore.threads import Thread
     from coordlint.graph import Index
 
@@ -158,6 +158,8 @@ class Compiled:
     Attributes:
         threads: by component number.
         parts: by component number.
+        kind_facts: the unknown facts by which a kind is copied, lost or dropped.
+        gatherings: the joined triggers.
         goals: the observer of a flow: its component number and the set of what has been seen, by local state.
     """
 
@@ -168,6 +170,8 @@ class Compiled:
     notes: list[Note] = field(default_factory=list)
     threads: dict[int, Thread] = field(default_factory=dict)
     parts: dict[int, Part] = field(default_factory=dict)
+    kind_facts: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    gatherings: list[Gathering] = field(default_factory=list)
     goals: tuple[int, list[frozenset[int]]] | None = None
     orders: tuple[int, list[str]] | None = None
     kinds: dict[tuple[object, ...], int] = field(default_factory=dict)

@@ -94,7 +94,8 @@ class Thread:
     @property
     def name(self) -> str:
         """How messages name it."""
-        return self.process.name if self.process.kind == "workflow" else f"{self.process.service.name}"
+        workflow = self.process.workflow
+        return f"workflow `{workflow.name}`" if workflow is not None else f"`{self.process.service.name}`"
 
     # -------------------------------------------------------------------------------------------- machine
 
@@ -213,11 +214,12 @@ class Thread:
         timeout = [edge for edge in action.edges if edge.kind == "timeout"]
         unlimited = math.isinf(limit) or not timeout
         text = f"`{name}` is not answered in time"
-        if unlimited or spot.used < min(limit, TRIES):
-            used = min(spot.used + 1, TRIES)
+        most = 2 if unlimited else TRIES
+        if unlimited or spot.used < min(limit, most):
+            used = min(spot.used + 1, most)
             late = Run(spot._replace(used=used), request, (action.id,))
             self._act(acts, spot, late, "late", 0, f"{text}: {self.name} asks again", action.id)
-            if not (unlimited and spot.used >= TRIES):
+            if not (unlimited and spot.used >= most):
                 early = Run(spot._replace(used=used, slow=True), request, (action.id,))
                 what = f"{text} although it may have arrived: {self.name} asks again"
                 self._act(acts, spot, early, "early", 0 if spot.slow else 1, what, action.id)
