@@ -189,12 +189,19 @@ def random_tables(seed: int, *, cyclic: bool = False) -> Tables:
                 overtakes=queued and rng.random() < 0.4,
             )
         )
+    if rng.random() < 0.3:  # an observer: it hears at once and says nothing
+        components.append(Component("observer"))
+        kinds += [Kind(f"u{n}", count, urgent=True) for n in range(2)]
 
     def emits(after: int) -> tuple[int, ...]:
         possible = list(range(len(kinds))) if cyclic else list(range(after + 1, len(kinds)))
         return tuple(rng.sample(possible, min(len(possible), rng.choice([0, 0, 1, 1, 2]))))
 
-    for number, component in enumerate(components):
+    if len(components) > count:
+        first, then = len(kinds) - 2, len(kinds) - 1
+        components[count].rows += [{first: (Row(1),), then: (Row(2),)}, {}, {}]
+        components[count].acts += [(), (), ()]
+    for number, component in enumerate(components[:count]):
         size = rng.randint(1, 4)
         for local in range(size):
             rows = {}
@@ -220,5 +227,6 @@ def random_tables(seed: int, *, cyclic: bool = False) -> Tables:
                 acts.append(Act(rng.randint(local + 1, size - 1), emits(-1), "free", 0, 0, 3))
             component.rows.append(rows)
             component.acts.append(tuple(acts))
-    initial = tuple(rng.sample(range(len(kinds)), rng.randint(1, min(3, len(kinds)))))
+    plain = [kind for kind, one in enumerate(kinds) if not one.urgent]
+    initial = tuple(rng.sample(plain, rng.randint(1, min(3, len(plain)))))
     return Tables(components, kinds, initial, queues)

@@ -133,7 +133,7 @@ def run(example: Example, folder: Path, codes: str = "") -> Result:
     if "VER" in codes:
         # What a run shows is judged alone: the static rules have examples of their own.
         design = load(str(path), profile=example.profile)
-        design.verify = Settings(candidates=False)
+        design.verify = Settings()
         result = check(design, select_rules(select=["VER"], profile=example.profile, verified=True))
     else:
         result = check(load(str(path), profile=example.profile))

@@ -197,7 +197,8 @@ class Judge:
         if thread.process.kind != "workflow":
             return set()
         saga = self.sagas.saga(thread.process)
-        return {gap.step.step for gap in self.sagas.gaps(saga) if not gap.step.compensation.why}
+        found = {gap.step.step for gap in self.sagas.gaps(saga) if not gap.step.compensation.why}
+        return found | {one.step.step for one in self.sagas.expiries(saga) if not one.step.compensation.why}
 
     # -------------------------------------------------------------------------------------------- causes
 
@@ -289,7 +290,9 @@ class Judge:
                 text, damage, code = f"{_listed(names)} cause each other for ever", "messages go round for ever", "B4"
             else:
                 text, damage, code = f"{scene.name} can go on for ever without coming to an end", "it never ends", "B3"
-            place = next((self.compiled.notes[m.choice.note].span for _, m in cycle if m.choice and m.choice.note >= 0), scene.place)
+            own = [m for _, m in cycle if m.component in self.compiled.threads] or [m for _, m in cycle]
+            noted = [m.choice.note for m in own if m.choice is not None and m.choice.note >= 0]
+            place = self.compiled.notes[noted[0]].span if noted else scene.place
             path = tuple(search.path(state))
             yield Violation(code, f"{scene.name} endless", search.layers[state], text, damage, place, path, tuple(cycle))
 

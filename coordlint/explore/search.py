@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from coordlint.explore.space import Move, Space
-from coordlint.explore.tables import Act, Row, reach
+from coordlint.explore.tables import Act, Row, bits, reach
 
 
 class Step(NamedTuple):
@@ -148,7 +148,8 @@ class Search:
         into = self._closure(state)
         best: frozenset[int] | None = None
         for seed in pending:
-            group = 1 << seed
+            # Who tells an observer something is not independent of others who do: it hears at once, so the order matters.
+            group = 1 << seed | (into[seed] & self._observers)
             members = {seed}
             grew = True
             while grew:
@@ -156,7 +157,7 @@ class Search:
                 for one in movable:
                     if one not in members and into[one] & group:
                         members.add(one)
-                        group |= 1 << one
+                        group |= 1 << one | (into[one] & self._observers)
                         grew = True
             if len(members) < len(movable) and (best is None or len(members) < len(best)):
                 best = frozenset(members)
@@ -167,18 +168,19 @@ class Search:
         space = self.space
         if self._emitters is None:
             self._emitters = []
+            self._observers = bits(kind.to for kind in space.tables.kinds if kind.urgent)
             self._table = [_sends_to(space, number) for number in range(len(space.tables.components))]
         into = [table[space.local(state, number)] for number, table in enumerate(self._table)]
         changed = True
         while changed:
             changed = False
-            for number, bits in enumerate(into):
-                wider, rest = bits, bits
+            for number, direct in enumerate(into):
+                wider, rest = direct, direct
                 while rest:
                     low = rest & -rest
                     wider |= into[low.bit_length() - 1]
                     rest ^= low
-                if wider != bits:
+                if wider != direct:
                     into[number] = wider
                     changed = True
         return into
@@ -245,22 +247,16 @@ def _sends_to(space: Space, number: int) -> list[int]:
     kinds = space.tables.kinds
     direct = []
     for rows, acts in zip(component.rows, component.acts, strict=True):
-        bits = 0
-        for group in rows.values():
-            for row in group:
-                for kind in row.emits:
-                    bits |= 1 << kinds[kind].to
-        for act in acts:
-            for kind in act.emits:
-                bits |= 1 << kinds[kind].to
-        direct.append(bits)
+        emits = {kind for group in rows.values() for row in group for kind in row.emits}
+        emits.update(kind for act in acts for kind in act.emits)
+        direct.append(bits(kinds[kind].to for kind in sorted(emits)))
     result = []
     for reachable in reach(component):
-        bits, local = 0, 0
+        sends, local = 0, 0
         while reachable:
             if reachable & 1:
-                bits |= direct[local]
+                sends |= direct[local]
             reachable >>= 1
             local += 1
-        result.append(bits)
+        result.append(sends)
     return result

@@ -206,7 +206,7 @@ class Thread:
             for run in self._fail(action, failure[0], spot):
                 self._row(rows, refused, run, f"{self.name} learns that `{name}` was refused", action.id)
         else:
-            again = Run(spot._replace(used=1), request, (action.id,))
+            again = Run(spot, request, (action.id,))
             self._row(rows, refused, again, f"there is no way back: {self.name} asks `{name}` again", action.id)
         if not compiler.has_timer(action):
             return

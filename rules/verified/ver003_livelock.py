@@ -26,7 +26,7 @@ service Shipping {
   outbox
   handles ShipOrder {
     idempotent by order
-    writes StockDb.parcels # VER003
+    writes StockDb.parcels
     succeeds or fails "no carrier"
   }
 }
@@ -36,7 +36,7 @@ workflow Checkout in Orders {
   idempotent by order
   state in OrdersDb
   step charge calls Payments.ChargeCard { pivot  timeout 5s  attempts unlimited }
-  step ship calls Shipping.ShipOrder { retriable  timeout 5s  attempts unlimited }
+  step ship calls Shipping.ShipOrder { retriable  timeout 5s  attempts unlimited } # VER003
 }
 
 flow Purchase {

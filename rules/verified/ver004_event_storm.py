@@ -15,13 +15,13 @@ external service Shopper { sends Catalog.PlaceOrder }
 
 service Catalog {
   handles PlaceOrder { emits PriceChanged }
-  on CatalogChanged { emits PriceChanged }
+  on CatalogChanged { emits PriceChanged } # VER004
 }
 service Pricing {
   on PriceChanged { emits CatalogChanged }
 }
 
-flow Update { # VER004
+flow Update {
   starts with PlaceOrder from Shopper
   succeeds with CatalogChanged
 }
@@ -37,7 +37,7 @@ external service Shopper { sends Catalog.PlaceOrder }
 
 service Catalog {
   handles PlaceOrder { emits PriceChanged }
-  on CatalogChanged { acts "refreshes the page" }
+  on CatalogChanged { idempotent by product  acts "refreshes the page" }
 }
 service Pricing {
   on PriceChanged { emits CatalogChanged }

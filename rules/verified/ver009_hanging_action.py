@@ -21,7 +21,6 @@ service Inventory {
   handles ReleaseStock {
     compensates ReserveStock
     idempotent by order
-    no fences
     writes StockDb.stock
   }
 }
@@ -38,7 +37,7 @@ workflow Checkout in Orders {
   starts on PlaceOrder
   idempotent by order
   state in OrdersDb
-  step reserve calls Inventory.ReserveStock { timeout 2s  compensate Inventory.ReleaseStock { timeout 2s  attempts unlimited } }
+  step reserve calls Inventory.ReserveStock { timeout 2s  compensate Inventory.ReleaseStock { timeout 2s  attempts unlimited } } # VER009
   step charge calls Payments.ChargeCard { timeout 5s  attempts unlimited }
 }
 
