@@ -129,9 +129,16 @@ class Search:
                 moves = space.moves(state, only=group)
                 free = [move for move in moves if not move.price]
                 # Against ignoring: somebody must get on, or nothing is put off.
-                if free and any(move.target not in self.came for move in free):
+                if free and any(self._settled(move.target) not in self.came for move in free):
                     return moves
         return space.moves(state)
+
+    def _settled(self, state: int) -> int:
+        """The state after the observers have heard what they are to hear at once."""
+        kinds = self.space.tables.kinds
+        while any(kinds[kind].urgent for kind in self.space.flight(state)):
+            state = self.space.moves(state)[0].target
+        return state
 
     def _persistent(self, state: int) -> frozenset[int] | None:
         """The smallest closed set of components that nobody outside of it can interfere with; None if that is everybody."""

@@ -277,9 +277,12 @@ class Space:
     def inert(self, kind: int, state: int, path: frozenset[int] = frozenset()) -> bool:
         """Whether no delivery of the kind can ever change anything from this state on; well-founded, so a storm is not inert."""
         to = self.tables.kinds[kind].to
-        needs = self.needs(kind, (state >> self.offsets[to]) & self.masks[to])
+        local = (state >> self.offsets[to]) & self.masks[to]
+        needs = self.needs(kind, local)
+        if needs is None or (self.tables.kinds[kind].queue >= 0 and self._waits(kind, local)):
+            return False  # what waits at the head of a queue holds up what is behind it
         if not needs:
-            return needs is not None
+            return True
         if kind in path:
             return False
         return all(self.inert(one, state, path | {kind}) for one in sorted(needs))
