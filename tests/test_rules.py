@@ -94,7 +94,9 @@ def test_a_bad_design_is_found_at_the_marked_lines_and_nothing_else(case: Case, 
         for found in MARKER.finditer(text)
     )
     assert {code for _, code in expected} == {case.entry.code}
-    found = Counter((finding.primary.span.line, finding.code) for finding in run(case.example, tmp_path, case.entry.code).findings)
+    found = Counter(
+        (finding.primary.span.line, finding.code) for finding in run(case.example, tmp_path, case.entry.code).findings
+    )
     assert found == expected
 
 

@@ -37,7 +37,7 @@ KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publis
 @click.option("--deep", is_flag=True, help="One fault more and ten times as many states.")
 @click.option("--flow", metavar="NAME", help="Only this flow or workflow.")
 @click.option("--without", multiple=True, type=click.Choice(KINDS_OF_FAULTS), help="Faults that do not happen.")
-@click.option("--show", metavar="RUN", help='Tell one run instead: `happy`, or `fault: WORDS` of a fault in it.')
+@click.option("--show", metavar="RUN", help="Tell one run instead: `happy`, or `fault: WORDS` of a fault in it.")
 @click.option("--mermaid", is_flag=True, help="With --show: as a Mermaid sequence diagram.")
 @click.option("--export", type=click.Choice(("promela",)), help="Write the models for SPIN into the folder --to.")
 @click.option("--to", metavar="DIR", help="The folder of --export.")
@@ -80,7 +80,7 @@ def verify(
 
     settings = Settings(
         faults=faults + deep,
-        limit=2_000_000 if deep else 200_000,
+        limit=2_000_000 if deep else 100_000,
         without=frozenset(without),
         flow=flow or "",
         progress=_progress(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from coordlint.explore.parts import Course, Deed, Gathering, Part, Undoing
-from coordlint.explore.scene import Compiled, Facts, Scene, is_atomic
+from coordlint.explore.parts import ONCE, Course, Deed, Gathering, Part, Undoing
+from coordlint.explore.scene import Compiled, Facts, Scene, affected, is_atomic
 from coordlint.explore.tables import Component, Row, Tables
 from coordlint.explore.threads import Thread
 from coordlint.system import Action, Channel, Fact, Flow, Message, MessageUse, Process, Service
@@ -56,6 +56,7 @@ class Compiler:
         self.emitters: dict[Message, list[Action]] = {}
         self.waits: dict[Message, list[int]] = {}
         self.keys: dict[int, Message] = {}
+        self.markers: dict[tuple[str, Process], Message] = {}
         self._queues: dict[tuple[str, int], list[int]] = {}
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._fences: dict[Process, tuple[bool, tuple[str, ...]]] = {}
@@ -128,7 +129,9 @@ class Compiler:
                 join = self._join_of(action)
                 parent.branches[number] = []
                 for branch, edge in enumerate(action.edges):
-                    one = Thread(self, self._component(f"{parent.process.name} branch {branch + 1}"), parent.process, parent)
+                    one = Thread(
+                        self, self._component(f"{parent.process.name} branch {branch + 1}"), parent.process, parent
+                    )
                     one.entry, one.join, one.fork = edge.target, join, number
                     self.out.threads[one.number] = one
                     parent.branches[number].append(one)
@@ -190,7 +193,12 @@ class Compiler:
             members.setdefault(root(process), []).append(process)
         for processes in members.values():
             first = processes[0]
-            if len(processes) == 1 and first.triggers and first.triggers[0].mode == "all" and len(first.triggers[0].uses) > 1:
+            if (
+                len(processes) == 1
+                and first.triggers
+                and first.triggers[0].mode == "all"
+                and len(first.triggers[0].uses) > 1
+            ):
                 gathering = Gathering(self, self._component(first.service.name), first)
                 self.homes[first] = gathering.number
                 self.parts.append(gathering)
@@ -250,21 +258,21 @@ class Compiler:
                     sites = [action.id for action in emitters]
                 if use.message.kind == "event" and use.message in self.scene.starts and sites != [-1]:
                     sites.append(-1)
-                found += [Deed(process, use.message, site, tracked, f"`{use.message.name}`", process.place) for site in sites]
-            if trigger.kind == "change" and trigger.entity is not None:
+                found += [
+                    Deed(process, use.message, site, tracked, f"`{use.message.name}`", process.place) for site in sites
+                ]
+            if trigger.kind in {"change", "timer"}:
                 marker = self._change_marker(process)
-                found.append(Deed(process, marker, -1, False, f"`{process.name}`", process.place))
+                site = ONCE if trigger.kind == "timer" else -1
+                found.append(Deed(process, marker, site, False, f"`{process.name}`", process.place))
         return found
 
     def _change_marker(self, process: Process) -> Message:
         """A stand-in for the change that a process reacts to."""
         key = ("change", process)
-        marker = self.out.kinds.get(key)
-        if marker is None:
-            message = Message(name=process.name, place=process.place, span=process.span, kind="event")
-            self.keys[id(process)] = message
-            self.out.kinds[key] = -1
-        return self.keys[id(process)]
+        if key not in self.markers:
+            self.markers[key] = Message(name=process.name, place=process.place, span=process.span, kind="event")
+        return self.markers[key]
 
     def _stranger(self, message: Message, action: Action) -> None:
         """Somebody outside the design carries the command out and answers."""
@@ -294,7 +302,9 @@ class Compiler:
             for bits in range(1 << len(goals)):
                 component.rows.append(
                     {
-                        self.out.kinds["goal", g.message if isinstance(g, MessageUse) else g.process]: (Row(bits | 1 << n),)
+                        self.out.kinds["goal", g.message if isinstance(g, MessageUse) else g.process]: (
+                            Row(bits | 1 << n),
+                        )
                         for n, g in enumerate(goals)
                     }
                 )
@@ -457,7 +467,7 @@ class Compiler:
         """The kinds by which a write reaches those who react to the change."""
         found = []
         for entity in action.entities:
-            for process in self.index.reacting(entity):
+            for process in affected(self.index, entity):
                 if process in self.members and process in self.homes:
                     key = ("changed", process)
                     found.append(self.out.kind(key, process.name, self.homes[process]))
@@ -517,13 +527,19 @@ class Compiler:
         for process in self.scene.processes:
             for trigger in process.triggers:
                 for use in trigger.uses if trigger.mode == "all" else ():
-                    if use.message not in self.scene.starts and not self._producers(use.message) and self._owed(use.message):
+                    if (
+                        use.message not in self.scene.starts
+                        and not self._producers(use.message)
+                        and self._owed(use.message)
+                    ):
                         found.append(self._event(use.message, self.homes[process], process, None))
         return tuple(dict.fromkeys(found))
 
     def _entered(self, message: Message, process: Process) -> int:
         """The request by which the scene begins; its client may send it again."""
-        return self.out.kind(("request", -1, message, self.homes[process]), message.name, self.homes[process], copies=True)
+        return self.out.kind(
+            ("request", -1, message, self.homes[process]), message.name, self.homes[process], copies=True
+        )
 
     def _owed(self, message: Message) -> bool:
         """Whether somebody outside of the scene sends the message."""
@@ -539,11 +555,15 @@ class Compiler:
                 for kind, caller in self.incoming(process, use.message, number, -1):
                     self.keys[kind] = use.message
                     found.append((kind, caller))
+            if trigger.kind in {"change", "timer"}:
+                kind = self.out.kind(("changed", process), process.name, number)
+                self.keys[kind] = self._change_marker(process)
+                found.append((kind, -1))
         return found
 
     def incoming(self, process: Process | None, message: Message, to: int, site: int) -> list[tuple[int, int]]:
         """The kinds by which a message reaches a handler."""
-        if process is not None and id(process) in self.keys and self.keys[id(process)] is message:
+        if process is not None and self.markers.get(("change", process)) is message:
             return [(self.out.kind(("changed", process), process.name, to), -1)]
         found: list[tuple[int, int]] = []
         if message.kind == "event" and process is not None:
@@ -580,9 +600,13 @@ class Compiler:
         """Whether a thread recognises its trigger when it comes again."""
         fact = process.fact("idempotent")
         name = f"{process.path}|idempotent"
+        if any(trigger.kind in {"change", "timer"} for trigger in process.triggers):
+            return True, ()
         if not fact.absent and process.kind != "workflow" and not _changes(self.system, process):
             return True, ()
-        good = self.facts.good(fact, name, f"{process.name} does not recognise a repeated start", process.place, "idempotent")
+        good = self.facts.good(
+            fact, name, f"{process.name} does not recognise a repeated start", process.place, "idempotent"
+        )
         return good, (name,) if fact.unknown else ()
 
     def deduplicates(self, deed: Deed) -> tuple[bool, tuple[str, ...]]:
@@ -711,8 +735,10 @@ def _changes(system: object, process: Process) -> bool:
     if any(action.kind in {"write", "act"} and action.region != "compensation" for action in actions):
         return True
     command = process.command
-    return command is not None and command.kind == "command" and all(
-        action.kind in {"start", "end", "failed", "succeed", "choice", "fail"} for action in actions
+    return (
+        command is not None
+        and command.kind == "command"
+        and all(action.kind in {"start", "end", "failed", "succeed", "choice", "fail"} for action in actions)
     )
 
 

@@ -155,7 +155,13 @@ class Judge:
             if step in self.mandatory[number] and code not in STANDING:
                 state = "undone" if code == UNDONE else "not done"
                 text = f"{thread.name} can succeed although {name} is {state}"
-                yield "B1", f"{thread.name} {name} missing", text, f"{thread.name} counts as done without {name}", step.place
+                yield (
+                    "B1",
+                    f"{thread.name} {name} missing",
+                    text,
+                    f"{thread.name} counts as done without {name}",
+                    step.place,
+                )
 
     def _goal_missing(self, locals_: tuple[int, ...]) -> bool:
         if self.compiled.goals is None:
@@ -210,7 +216,7 @@ class Judge:
         threads = self.compiled.threads
         if any(move.what == "publish" and move.component in threads for _, move in path):
             return "B14", text
-        if "publish" in whats:
+        if "publish" in whats and "the answer to" not in text:
             return "B13", text
         if "crash" in whats and any(
             threads[move.component].spots[move.choice.target].where[0] == "lost"
@@ -249,7 +255,9 @@ class Judge:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
                 if note is not None:
                     damage = "the declared order is broken"
-                    yield Violation("B20", note.text, hit.layer, f"{note.text}, against the declared order", damage, note.span, path)
+                    yield Violation(
+                        "B20", note.text, hit.layer, f"{note.text}, against the declared order", damage, note.span, path
+                    )
 
     def _wrong_deed(
         self, component: int, local: int, faults: int, path: tuple[tuple[int, Move], ...]
@@ -279,7 +287,9 @@ class Judge:
         for kind in sorted(search.space.overflowed):
             name = self.compiled.tables.kinds[kind].name
             text = f"`{name}` can be sent without end"
-            yield Violation("B4", f"storm {name}", 0, text, f"ever more `{name}` are under way", self.compiled.scene.place)
+            yield Violation(
+                "B4", f"storm {name}", 0, text, f"ever more `{name}` are under way", self.compiled.scene.place
+            )
         states = search.livelocks() if not search.cut else []
         if states:
             state = states[0]
@@ -294,7 +304,9 @@ class Judge:
             noted = [m.choice.note for m in own if m.choice is not None and m.choice.note >= 0]
             place = self.compiled.notes[noted[0]].span if noted else scene.place
             path = tuple(search.path(state))
-            yield Violation(code, f"{scene.name} endless", search.layers[state], text, damage, place, path, tuple(cycle))
+            yield Violation(
+                code, f"{scene.name} endless", search.layers[state], text, damage, place, path, tuple(cycle)
+            )
 
     # -------------------------------------------------------------------------------------------- what never happens
 
@@ -341,7 +353,9 @@ class Judge:
                 action = self.system.actions[number]
                 if action.kind in {"call", "send", "emit"} and number not in passed:
                     name = f"`{' '.join(action.span.text.split())}`"
-                    text = f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"
+                    text = (
+                        f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"
+                    )
                     yield Violation("B19", f"{thread.name} dead {number}", 0, text, "it never runs", action.span)
                     break
 

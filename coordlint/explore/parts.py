@@ -24,6 +24,10 @@ STANDING = frozenset({DONE, LATE, TWICE, HUNG})
 """The effect of the action is there."""
 
 
+ONCE = -2
+"""The site of a deed that happens once in a scene: the next turn of a timer."""
+
+
 class Course(NamedTuple):
     """One way through a handler: whether it succeeds, what it emits, whether it changes something before, the actions passed."""
 
@@ -109,6 +113,11 @@ class Part:
         compiler = self.compiler
         courses = compiler.courses(deed.process, deed.message)
         good = [course for course in courses if course.ok] or courses
+        if deed.site == ONCE:
+            for course in courses if code == NEW else ():
+                after = _with(codes, index, DONE)
+                yield self._row(after, course.emits, caller, True, f"{deed.name} has its turn", deed, course.trail)
+            return
         if not deed.tracked:
             for course in courses:
                 text = f"{deed.name} is handled" if course.ok else f"{deed.name} is refused"
@@ -136,7 +145,9 @@ class Part:
         elif code in {DONE, LATE}:
             for course in good:
                 after = _with(codes, index, TWICE)
-                yield self._row(after, course.emits, caller, True, f"{deed.name} is done again", deed, course.trail, facts)
+                yield self._row(
+                    after, course.emits, caller, True, f"{deed.name} is done again", deed, course.trail, facts
+                )
         elif code == REFUSED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused again", deed, ())
         elif code == UNDONE:
@@ -244,7 +255,13 @@ class Gathering:
                     after = (*bits[:index], 1, *bits[index + 1 :])
                     if all(after) and not all(bits):
                         rows[kind] = tuple(
-                            Row(numbers[after], course.emits, 0, False, self._note(f"{self.process.name} is complete", course.trail))
+                            Row(
+                                numbers[after],
+                                course.emits,
+                                0,
+                                False,
+                                self._note(f"{self.process.name} is complete", course.trail),
+                            )
                             for course in self.compiler.courses(self.process, use.message)
                         )
                     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Kind, Tables
 from coordlint.source import Span
-from coordlint.system import Action, Channel, Fact, Flow, Message, MessageUse, Process, System, Workflow
+from coordlint.system import Action, Channel, EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Gathering, Part
@@ -76,7 +76,7 @@ def _closure(index: Index, starts: list[Message], *first: Process) -> tuple[Proc
                     seen.add(action.message)
                     messages.append(action.message)
                 elif action.kind == "write":
-                    new = [one for entity in action.entities for one in index.reacting(entity) if one not in found]
+                    new = [one for entity in action.entities for one in affected(index, entity) if one not in found]
                     found.update(dict.fromkeys(new))
                     todo += new
             continue
@@ -86,6 +86,11 @@ def _closure(index: Index, starts: list[Message], *first: Process) -> tuple[Proc
                 todo.append(process)
     order = {process: number for number, process in enumerate(system.processes)}
     return tuple(sorted(found, key=order.__getitem__))
+
+
+def affected(index: Index, entity: EntityUse) -> list[Process]:
+    """The processes that a write of that entity reaches: those that react to it, and timers that look at it with their next turn."""
+    return list(dict.fromkeys((*index.reacting(entity), *index.polling(entity))))
 
 
 def _only_reads(process: Process, system: System) -> bool:

@@ -62,7 +62,11 @@ class Search:
         self.complete = -1
         self.exhausted = False
         self.cut = False
-        self._emitters: list[int] | None = None
+        self._sends: list[list[int]] = []
+        self._groups: dict[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], frozenset[int] | None] = {}
+        self._observers = bits(kind.to for kind in space.tables.kinds if kind.urgent)
+        if space.persists:
+            self._sends = [_sends_to(space, number) for number in range(len(space.tables.components))]
 
     def run(self, faults: int) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete."""
@@ -152,7 +156,13 @@ class Search:
             acts = space.tables.components[number].acts[space.local(state, number)]
             if number not in pending and any(act.when not in space.without for act in acts):
                 movable.append(number)
-        into = self._closure(state)
+        direct = tuple([table[space.local(state, number)] for number, table in enumerate(self._sends)])
+        key = (direct, tuple(pending), tuple(movable))
+        if key not in self._groups:
+            self._groups[key] = self._smallest(self._closure(direct), pending, movable)
+        return self._groups[key]
+
+    def _smallest(self, into: list[int], pending: list[int], movable: list[int]) -> frozenset[int] | None:
         best: frozenset[int] | None = None
         for seed in pending:
             # Who tells an observer something is not independent of others who do: it hears at once, so the order matters.
@@ -170,24 +180,19 @@ class Search:
                 best = frozenset(members)
         return best
 
-    def _closure(self, state: int) -> list[int]:
+    def _closure(self, direct: tuple[int, ...]) -> list[int]:
         """To which components each one may send from its local state on, through others as well, as bit sets."""
-        space = self.space
-        if self._emitters is None:
-            self._emitters = []
-            self._observers = bits(kind.to for kind in space.tables.kinds if kind.urgent)
-            self._table = [_sends_to(space, number) for number in range(len(space.tables.components))]
-        into = [table[space.local(state, number)] for number, table in enumerate(self._table)]
+        into = list(direct)
         changed = True
         while changed:
             changed = False
-            for number, direct in enumerate(into):
-                wider, rest = direct, direct
+            for number, reached in enumerate(into):
+                wider, rest = reached, reached
                 while rest:
                     low = rest & -rest
                     wider |= into[low.bit_length() - 1]
                     rest ^= low
-                if wider != direct:
+                if wider != reached:
                     into[number] = wider
                     changed = True
         return into

@@ -147,7 +147,9 @@ class Thread:
             self._crash(spot, acts)
             self._overall(spot, acts)
 
-    def _row(self, rows: dict[int, list[Row]], kind: int, run: Run, text: str, at: int, facts: tuple[str, ...] = ()) -> None:
+    def _row(
+        self, rows: dict[int, list[Row]], kind: int, run: Run, text: str, at: int, facts: tuple[str, ...] = ()
+    ) -> None:
         note = self.compiler.note(text, self.actions[at].span, facts, run.trail)
         target = self.at(run.spot)
         rows.setdefault(kind, []).append(Row(target, run.emits, 0, False, note, run.spot.where[0] == "twice"))
@@ -157,7 +159,9 @@ class Thread:
                                       self.actions[at].span, forgets, run.trail)  # fmt: skip
             rows[kind].append(Row(target, (), 1, False, lost))
 
-    def _act(self, acts: list[Act], spot: Spot, run: Run, when: str, price: int, text: str, at: int, depth: int = -1) -> None:
+    def _act(
+        self, acts: list[Act], spot: Spot, run: Run, when: str, price: int, text: str, at: int, depth: int = -1
+    ) -> None:
         note = self.compiler.note(text, self.actions[at].span, (), run.trail)
         target = self.at(run.spot)
         depth = self.depth * 2 + 1 if depth < 0 else depth
@@ -175,7 +179,9 @@ class Thread:
             seen = frozenset(spot.extra) | {key}
             if needed and not needed <= seen:
                 target = Spot(("arm", -1), extra=tuple(sorted(seen)))
-                self._row(rows, kind, Run(target, (), ()), f"{self.name} has heard it and waits for the rest", self.entry)
+                self._row(
+                    rows, kind, Run(target, (), ()), f"{self.name} has heard it and waits for the rest", self.entry
+                )
                 continue
             for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
                 self._row(rows, kind, run, f"{self.name} starts", self.entry)
@@ -296,7 +302,13 @@ class Thread:
         yield from self._walk(number, _rested(spot), (), (), frozenset())
 
     def _along(
-        self, action: Action, edge: Edge, spot: Spot, emits: tuple[int, ...], trail: tuple[int, ...], seen: frozenset[int]
+        self,
+        action: Action,
+        edge: Edge,
+        spot: Spot,
+        emits: tuple[int, ...],
+        trail: tuple[int, ...],
+        seen: frozenset[int],
     ) -> Iterator[Run]:
         target = self.actions[edge.target]
         step = action.step
@@ -408,7 +420,9 @@ class Thread:
             yield Run(rest._replace(where=("undoing", fork), extra=(0,)), emits + orders, trail)
             return
         block = self.steps[item].compensation
-        inside = {e.target for number in block for e in self.actions[number].edges if self.actions[number].region != "main"}
+        inside = {
+            e.target for number in block for e in self.actions[number].edges if self.actions[number].region != "main"
+        }
         entries = [number for number in block if number not in inside and self.actions[number].region == "compensation"]
         yield from self._walk(entries[0] if entries else block[0], rest, emits, trail, frozenset())
 
@@ -423,7 +437,9 @@ class Thread:
             for report, bad in (("done", 0), ("bad", 1)):
                 kind = self.compiler.internal(report, branch)
                 count, failures = arrived + 1, failed + bad
-                going_on = (any_ and not bad) or (count == len(branches) and not (failures if not any_ else failures == count))
+                going_on = (any_ and not bad) or (
+                    count == len(branches) and not (failures if not any_ else failures == count)
+                )
                 text = f"{self.name} hears that a branch is {'done' if not bad else 'failing'}"
                 if going_on:
                     undo = None if spot.undo is None else (*spot.undo, -2 - fork)

@@ -33,7 +33,7 @@ class Settings(NamedTuple):
     """
 
     faults: int = 2
-    limit: int = 200_000
+    limit: int = 100_000
     without: frozenset[str] = frozenset()
     flow: str = ""
     candidates: bool = True
@@ -67,7 +67,11 @@ class Verdict(NamedTuple):
         """The verdict, which always says its bound."""
         limit = ""
         if self.cut:
-            limit = f"unknown beyond {_faults(self.complete)} (limit reached)" if self.complete >= 0 else "unknown (limit reached)"
+            limit = (
+                f"unknown beyond {_faults(self.complete)} (limit reached)"
+                if self.complete >= 0
+                else "unknown (limit reached)"
+            )
         if self.violated is not None:
             return f"violated (needs {_faults(self.violated)})" + (f", {limit}" if limit else "")
         if self.proved:
@@ -141,8 +145,13 @@ class Verification:
             proved = proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
         self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
         for one in certain:
-            repairs, tried = self._repairs(scene, one, certain, compiled, frozenset()) if one in serious else ((), 0)
-            if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(text.startswith("an order for ") for text in repairs):
+            repairs: tuple[str, ...] = ()
+            tried = 0
+            if one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
+                repairs, tried = self._repairs(scene, one, certain, compiled, frozenset())
+            if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
+                text.startswith("an order for ") for text in repairs
+            ):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
         if settings.candidates and not any(one.code == "B21" for one in certain):
@@ -168,7 +177,7 @@ class Verification:
     def _candidates(self, scene: Scene, known: set[str], cut: bool) -> None:
         """What happens with at most one fault if unknown facts are against the design, each with the fewest such facts."""
         faults = min(self.settings.faults, 1)
-        limit = min(self.settings.limit, 20_000)
+        limit = min(self.settings.limit, MOST_STATES)
         try:
             compiled = compile_scene(self.index, scene, None)
             if not compiled.facts.unknown:
@@ -183,11 +192,13 @@ class Verification:
             return
 
     def _candidate(self, scene: Scene, compiled: Compiled, one: Violation, faults: int, limit: int) -> None:
-        used = list(dict.fromkeys(name for name in self._used(compiled, one)))
+        used = list(dict.fromkeys(self._used(compiled, one)))
         names = [name for name in used if name in compiled.facts.unknown]
         hit = self._with(scene, frozenset(names), one, faults, limit)
         if hit is None:
             names = list(compiled.facts.unknown)
+            if len(names) > MOST_FACTS:
+                return
         for name in list(names):
             fewer = frozenset(other for other in names if other != name)
             again = self._with(scene, fewer, one, faults, limit)
@@ -233,7 +244,7 @@ class Verification:
             tried += 1
             try:
                 changed = compile_scene(self.index, scene, adverse, {name: True})
-                search = self._search(changed, max(one.faults, min(self.settings.faults, 1)), self.settings.limit)
+                search = self._search(changed, max(one.faults, min(self.settings.faults, 1)), MOST_STATES * 4)
             except (TooLargeError, TooManyQueueContentsError):
                 continue
             after = {(o.code, o.subject) for o in Judge(changed, self.sagas).all(search) if o.code not in {"B6", "B19"}}
@@ -241,6 +252,12 @@ class Verification:
                 found.append(assumption.repair)
         return tuple(dict.fromkeys(found)), tried
 
+
+MOST_STATES = 5_000
+"""What unknown facts could do is looked for in so many states of a scene."""
+
+MOST_FACTS = 12
+"""Of so many unknown facts the ones that matter are singled out, each with a search of its own."""
 
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""

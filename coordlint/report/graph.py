@@ -85,7 +85,9 @@ def _graphml(found: Landscape, name: str) -> str:
 
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=name)
     for node in found.nodes:
-        graph.add_node(node.id, kind=node.kind, name=_xml(node.name), title=_xml(node.title), context=_xml(node.context))
+        graph.add_node(
+            node.id, kind=node.kind, name=_xml(node.name), title=_xml(node.title), context=_xml(node.context)
+        )
     for edge in found.edges:
         graph.add_edge(edge.source, edge.target, kind=edge.kind)
     return "\n".join(nx.generate_graphml(graph)) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.explore.story import diagram, sentences
+from coordlint.explore.story import sentences
 from coordlint.finding import Finding, Label
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 CANDIDATE = "I/W/W"
 """What only happens if an unknown fact is against the design is worth less."""
+
+
+WITHOUT_FAULTS = frozenset({"B19", "B21"})
+"""Properties that no fault brings about."""
 
 
 def findings(design: Design, code: str, help: str) -> Iterator[Finding]:
@@ -33,9 +37,6 @@ def _finding(told: Told, help: str) -> Finding:
     one = told.violation
     condition = f", if {' and '.join(assumption.text for assumption in told.assumes)}" if told.assumes else ""
     notes = []
-    if told.steps:
-        picture = [line.rstrip() for line in diagram(told.steps)]
-        notes.append("\n".join(["the shortest way there:", *sentences(told.steps), *picture]))
     if told.repeats:
         notes.append("\n".join(["from here it repeats:", *sentences(told.repeats)]))
     notes.append(f"in the end: {one.damage}")
@@ -45,7 +46,7 @@ def _finding(told: Told, help: str) -> Finding:
         notes.append(f"nobody says whether {' or whether '.join(assumption.text for assumption in told.assumes)}")
     return Finding(
         primary=Label(one.place),
-        message=f"{one.text} ({told.needs}){condition}",
+        message=f"{one.text} ({told.needs}){condition}" if one.code not in WITHOUT_FAULTS else one.text,
         related=tuple(Label(assumption.span, "nothing is said here") for assumption in told.assumes),
         help=" or ".join(told.repairs) if told.repairs else help,
         notes=tuple(notes),

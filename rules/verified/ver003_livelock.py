@@ -103,4 +103,6 @@ if TYPE_CHECKING:
 @rule("VER003", "livelock", "E/E/E", evidence="V")
 def check(design: Design) -> Iterator[Finding]:
     """Report violations of the property B3."""
-    yield from findings(design, "B3", "give the loop an end that it can reach: another way to succeed, or people who decide")
+    yield from findings(
+        design, "B3", "give the loop an end that it can reach: another way to succeed, or people who decide"
+    )

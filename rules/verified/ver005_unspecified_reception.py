@@ -80,4 +80,6 @@ if TYPE_CHECKING:
 @rule("VER005", "unspecified-reception", "E/E/E", evidence="V")
 def check(design: Design) -> Iterator[Finding]:
     """Report violations of the property B5."""
-    yield from findings(design, "B5", "keep what comes early, with `on unexpected park`, or wait for it before anything else")
+    yield from findings(
+        design, "B5", "keep what comes early, with `on unexpected park`, or wait for it before anything else"
+    )

@@ -108,4 +108,8 @@ if TYPE_CHECKING:
 @rule("VER012", "undo-beyond-pivot", "E/E/E", evidence="V")
 def check(design: Design) -> Iterator[Finding]:
     """Report violations of the property B12."""
-    yield from findings(design, "B12", "try the pivot again until it answers, or ask its service what became of it in an `on timeout` block")
+    yield from findings(
+        design,
+        "B12",
+        "try the pivot again until it answers, or ask its service what became of it in an `on timeout` block",
+    )

@@ -104,4 +104,6 @@ if TYPE_CHECKING:
 @rule("VER016", "parked-for-ever", "W/E/E", evidence="V")
 def check(design: Design) -> Iterator[Finding]:
     """Report violations of the property B16."""
-    yield from findings(design, "B16", "watch the dead-letter channel, put its messages back with `redrive`, or limit the wait")
+    yield from findings(
+        design, "B16", "watch the dead-letter channel, put its messages back with `redrive`, or limit the wait"
+    )
