@@ -9,7 +9,7 @@ import pytest
 from verify_designs import saga, text
 
 from coordlint.cli import run as coordlint
-from coordlint.explore.verify import Settings, Verification, Verdict
+from coordlint.explore.verify import Settings, Verdict, Verification
 
 STEPS = 12
 

@@ -159,7 +159,7 @@ def _show(designs: object, settings: Settings, show: str, *, mermaid: bool) -> i
 def _spin(designs: object, settings: Settings, to: str | None, *, run_it: bool) -> int:
     from coordlint.cli import spin
 
-    return spin.main(list(designs), settings, to, run_it=run_it)  # type: ignore[call-overload,no-any-return]
+    return spin.main(list(designs), settings, to, run_it=run_it)  # type: ignore[call-overload]
 
 
 # ------------------------------------------------------------------------------------------------ progress

@@ -332,7 +332,7 @@ class Judge:
                 thread.spots[search.space.local(state, thread.number)].where[0] == "done" for state in calm
             ):
                 return None
-            if thread.number not in {n for n in self.roots} or not scene.starts:
+            if thread.number not in set(self.roots) or not scene.starts:
                 return None
             text = f"{scene.name} cannot succeed even if nothing goes wrong"
         ends = [state for state in search.terminals if search.layers[state] == 0]

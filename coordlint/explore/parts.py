@@ -246,7 +246,7 @@ class Gathering:
     def build(self, component: Component) -> None:
         """One local state for each set of what has arrived; complete, it runs once."""
         needed = len(self.uses)
-        self.states = [bits for bits in product((0, 1), repeat=needed)]
+        self.states = list(product((0, 1), repeat=needed))
         numbers = {bits: number for number, bits in enumerate(self.states)}
         for bits in self.states:
             rows: dict[int, tuple[Row, ...]] = {}

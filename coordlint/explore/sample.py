@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.search import Search
-from coordlint.explore.space import Space
+from coordlint.explore.space import Move, Space
 from coordlint.explore.story import tell
 from coordlint.finding import Step
 
@@ -30,16 +30,48 @@ def run(index: Index, scene: Scene, fault: str, settings: Settings) -> tuple[Ste
     search = Search(Space(compiled.tables, without=settings.without), settings.limit)
     for _ in search.run(1 if fault else 0):
         pass
-    words = fault.casefold().replace(" at ", " ").split()
-    for state in sorted(search.terminals, key=lambda state: (not _good(compiled, search, state), search.layers[state])):
-        if fault and search.layers[state] != 1:
-            continue
-        steps = tell(compiled, search.space, search.path(state))
-        if not fault and (_good(compiled, search, state) or not compiled.threads):
-            return steps
-        if fault and any(step.fault and all(w in _words(step) for w in words) for step in steps):
-            return steps
+    if fault:
+        return _with_fault(compiled, search, fault.casefold().replace(" at ", " ").split())
+    for state in sorted(search.terminals, key=lambda state: not _good(compiled, search, state)):
+        if _good(compiled, search, state) or not compiled.threads:
+            return tell(compiled, search.space, search.path(state))
     return ()
+
+
+def _with_fault(compiled: Compiled, search: Search, words: list[str]) -> tuple[Step, ...]:
+    """The first run with a fault that contains those words, to a nearest end."""
+    space = search.space
+    for state, layer in search.layers.items():
+        if layer:
+            continue
+        for move in space.moves(state):
+            if not move.price:
+                continue
+            path = [*search.path(state), (state, move)]
+            steps = tell(compiled, space, path)
+            if steps and steps[-1].fault and all(word in _words(steps[-1]) for word in words):
+                return tell(compiled, space, path + _to_an_end(space, move.target))
+    return ()
+
+
+def _to_an_end(space: Space, start: int) -> list[tuple[int, Move]]:
+    """The shortest way on without further faults until nothing happens any more."""
+    came: dict[int, tuple[int, Move] | None] = {start: None}
+    frontier = [start]
+    for state in frontier:
+        free = [move for move in space.moves(state) if not move.price]
+        if not free:
+            path: list[tuple[int, Move]] = []
+            step = came[state]
+            while step is not None:
+                path.append(step)
+                step = came[step[0]]
+            return path[::-1]
+        for move in free:
+            if move.target not in came:
+                came[move.target] = (state, move)
+                frontier.append(move.target)
+    return []
 
 
 def _good(compiled: Compiled, search: Search, state: int) -> bool:

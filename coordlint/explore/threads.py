@@ -70,7 +70,7 @@ class Thread:
         self.actions = compiler.system.actions
         self.entry = process.start
         self.join = -1
-        self.depth = 1 if parent is None else parent.depth + 1
+        self.depth: int = 1 if parent is None else parent.depth + 1
         self.fork = -1
         self.branches: dict[int, list[Thread]] = {}
         self.spots: list[Spot] = []
