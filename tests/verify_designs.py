@@ -40,7 +40,7 @@ def text(
     for i in range(steps):
         own = (idempotent, fences) if i == 0 else ("idempotent by id", "fences")
         lines.append(
-            f"service P{i}{n} {{ {outbox}  handles Do{i}{n} {{ {own[0]}  writes StockDb{n}.s{i}  succeeds or fails \"no\" }}"
+            f'service P{i}{n} {{ {outbox}  handles Do{i}{n} {{ {own[0]}  writes StockDb{n}.s{i}  succeeds or fails "no" }}'
             f"  handles Undo{i}{n} {{ compensates Do{i}{n}  idempotent by id  {own[1]}  writes StockDb{n}.s{i} }} }}"
         )
     kept = state.replace("OrdersDb", f"OrdersDb{n}")

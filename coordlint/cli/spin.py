@@ -143,6 +143,8 @@ def _judge(scene: Scene, compiled: Compiled, model: object, settings: Settings, 
         raise Failure(f"the trail of SPIN for {scene.name} cannot be replayed: please report it")
     steps = story.tell(compiled, space, path)
     faults = sum(step.fault for step in steps)
-    lines = [f"{scene.name}: violated (needs at most {faults} fault{'s' * (faults != 1)}), a run of SPIN, replayed here:"]
+    lines = [
+        f"{scene.name}: violated (needs at most {faults} fault{'s' * (faults != 1)}), a run of SPIN, replayed here:"
+    ]
     write("\n".join([*lines, *story.diagram(steps), *story.sentences(steps), ""]) + "\n")
     return 1

@@ -127,9 +127,11 @@ class Carriage(Conduct):
     def _event(self, message: Message, to: int, process: Process, action: Action | None) -> int:
         part = self.out.parts.get(to)
         site = -1
-        if part is not None and action is not None:
-            if any(d.process is process and d.message is message and d.site == action.id for d in part.deeds):
-                site = action.id
+        deeds = part.deeds if part is not None and action is not None else []
+        if action is not None and any(
+            d.process is process and d.message is message and d.site == action.id for d in deeds
+        ):
+            site = action.id
         key = ("event", message, to, site)
         if key not in self.out.kinds:
             self._travelling(key, message, to, message.channel, action.process.service if action else None, process)

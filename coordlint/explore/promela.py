@@ -75,7 +75,13 @@ def export(tables: Tables, faults: int, wrong: Iterable[str] = ()) -> Model:
                 enter = [f"l{one.to} = {row.target}"] if row.target != local else []
                 taken = [] if row.keep else [f"m{kind}--"]
                 what = "publish" if row.price else "deliver"
-                option(guard, row.price, [*taken, *enter, *sent(row.emits)], Numbered(what, kind, row, one.to), error=row.error)
+                option(
+                    guard,
+                    row.price,
+                    [*taken, *enter, *sent(row.emits)],
+                    Numbered(what, kind, row, one.to),
+                    error=row.error,
+                )
                 if one.copies and not row.keep and not row.price:
                     option(guard, 1, [*enter, *sent(row.emits)], Numbered("copy", kind, row, one.to), error=row.error)
             if not rows:
@@ -100,7 +106,13 @@ def export(tables: Tables, faults: int, wrong: Iterable[str] = ()) -> Model:
                     guard += busy
                     guard += [f"l{other} != {place}" for depth, other, place in late if depth > act.depth]
                 enter = [f"l{number} = {act.target}"] if act.target != local else []
-                option(guard, act.price, [*enter, *sent(act.emits)] or ["skip"], Numbered(act.when, -1, act, number), error=act.error)
+                option(
+                    guard,
+                    act.price,
+                    [*enter, *sent(act.emits)] or ["skip"],
+                    Numbered(act.when, -1, act, number),
+                    error=act.error,
+                )
     first = {kind: tables.initial.count(kind) for kind in range(len(tables.kinds))}
     lines = [f"byte b = {faults};", "bit bad;"]
     lines += [f"byte l{number} = {component.initial};" for number, component in enumerate(tables.components)]
@@ -120,7 +132,12 @@ def replay(space: Space, model: Model, numbers: Iterable[int]) -> list[tuple[int
     for number in numbers:
         wanted = model.moves[number]
         for move in space.moves(state):
-            if move.what == wanted.what and move.kind == wanted.kind and move.choice is wanted.choice and move.component == wanted.component:
+            if (
+                move.what == wanted.what
+                and move.kind == wanted.kind
+                and move.choice is wanted.choice
+                and move.component == wanted.component
+            ):
                 path.append((state, move))
                 state = move.target
                 break

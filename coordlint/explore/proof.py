@@ -139,7 +139,7 @@ def _stuck_queues(space: Space, local: int, owed: int) -> set[int]:
     """The ordered queues whose head may be a message that waits for its consumer, so that nothing behind it comes either."""
     found = set()
     for kind, one in enumerate(space.tables.kinds):
-        if one.queue >= 0 and one.patient and owed >> kind & 1:
-            if space._waits(kind, (local >> space.offsets[one.to]) & space.masks[one.to]):
-                found.add(one.queue)
+        here = (local >> space.offsets[one.to]) & space.masks[one.to]
+        if one.queue >= 0 and one.patient and owed >> kind & 1 and space._waits(kind, here):
+            found.add(one.queue)
     return found

@@ -75,6 +75,8 @@ class Space:
         self.ones = [1 << place for place in self.places]
         self.contents: list[tuple[int, ...]] = [()]
         self.numbers: dict[tuple[int, ...], int] = {(): 0}
+        self._consumers = [kind.to for kind in tables.kinds]
+        self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
         self._reach: dict[int, list[int]] = {}
         self._needs: dict[tuple[int, int], frozenset[int] | None] = {}
         self._uses: dict[int, tuple[int, list[tuple[int, frozenset[int]]]]] = {}
@@ -276,16 +278,23 @@ class Space:
 
     def inert(self, kind: int, state: int, path: frozenset[int] = frozenset()) -> bool:
         """Whether no delivery of the kind can ever change anything from this state on; well-founded, so a storm is not inert."""
-        to = self.tables.kinds[kind].to
+        to = self._consumers[kind]
         local = (state >> self.offsets[to]) & self.masks[to]
-        needs = self.needs(kind, local)
-        if needs is None or (self.tables.kinds[kind].queue >= 0 and self._waits(kind, local)):
+        key = (kind, local)
+        needs = self._needs[key] if key in self._needs else self.needs(kind, local)
+        if needs is None:
+            return False
+        if kind in self._holding and self._waits(kind, local):
             return False  # what waits at the head of a queue holds up what is behind it
         if not needs:
             return True
         if kind in path:
             return False
-        return all(self.inert(one, state, path | {kind}) for one in sorted(needs))
+        path |= {kind}
+        for one in needs:  # noqa: SIM110 (this is the innermost loop)
+            if not self.inert(one, state, path):
+                return False
+        return True
 
     def needs(self, kind: int, local: int) -> frozenset[int] | None:
         """What has to be inert for this kind to be; None if it can change its consumer."""

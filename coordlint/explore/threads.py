@@ -50,9 +50,6 @@ class Run(NamedTuple):
     trail: tuple[int, ...]
 
 
-ENDED = frozenset({"done", "failed", "lost", "twice", "parked"})
-
-
 class Thread:
     """One thread: a process, or a branch of one.
 
@@ -136,7 +133,15 @@ class Thread:
             self._await(spot, self.actions[number], rows, acts)
         elif kind == "timer":
             for run in self._after(self.actions[number], ("next",), spot):
-                self._act(acts, spot, run, "late", 0, f"the wait of `{self._text(number)}` is over", number)
+                self._act(
+                    acts,
+                    spot,
+                    run,
+                    "late",
+                    0,
+                    f"the wait of `{' '.join(self.actions[number].span.text.split())}` is over",
+                    number,
+                )
         elif kind == "fork":
             self._gather(spot, number, rows)
         elif kind == "undoing":
@@ -220,6 +225,13 @@ class Thread:
         timeout = [edge for edge in action.edges if edge.kind == "timeout"]
         unlimited = math.isinf(limit) or not timeout
         text = f"`{name}` is not answered in time"
+        if compiler.loose:
+            again = Run(spot, request, (action.id,))
+            runs = [again, *(() if unlimited else self._fail(action, timeout[0], spot))]
+            for run in runs:
+                self._act(acts, spot, run, "late", 0, text, action.id)
+                self._act(acts, spot, run, "early", 1, text, action.id)
+            return
         most = 2 if unlimited else TRIES
         if unlimited or spot.used < min(limit, most):
             used = min(spot.used + 1, most)
@@ -481,9 +493,6 @@ class Thread:
                 undo = (*undo, self.step_numbers[id(step)])
         for run in self._undo(_rested(spot)._replace(undo=undo), (), (), None):
             self._row(rows, kind, run, "the branch is to undo what it did", self.entry)
-
-    def _text(self, number: int) -> str:
-        return " ".join(self.actions[number].span.text.split())
 
 
 def _rested(spot: Spot) -> Spot:

@@ -141,8 +141,7 @@ class Verification:
         violated = min((one.faults for one in serious), default=None)
         proved = False
         if violated is None and not search.cut and not settings.without:
-            proof = prove(search.space, settings.limit)
-            proved = proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
+            proved = self._is_proved(scene)
         self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
@@ -156,6 +155,13 @@ class Verification:
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
         if settings.candidates and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {one.subject for one in certain}, search.cut)
+
+    def _is_proved(self, scene: Scene) -> bool:
+        """Whether proof mode shows that nothing is wrong with any number of faults."""
+        compiled = compile_scene(self.index, scene, loose=True)
+        proof = prove(Space(compiled.tables), self.settings.limit)
+        judge = Judge(compiled, self.sagas)
+        return proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
 
     def _search(self, compiled: Compiled, faults: int, limit: int, name: str = "") -> Search:
         search = Search(Space(compiled.tables, without=self.settings.without), limit)

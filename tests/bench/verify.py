@@ -48,7 +48,9 @@ def main() -> None:
     """Print the table."""
     for name, target, run in CASES:
         seconds, what = run()
-        sys.stdout.write(f"{name:28} {seconds:8.2f} s  target {target:5} s  {'ok' if seconds < target else 'MISSED'}  {what}\n")
+        sys.stdout.write(
+            f"{name:28} {seconds:8.2f} s  target {target:5} s  {'ok' if seconds < target else 'MISSED'}  {what}\n"
+        )
         sys.stdout.flush()
 
 
