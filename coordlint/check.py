@@ -201,7 +201,7 @@ def check(
         selection.off,
         selection.deselected,
         tuple(crashes),
-        tuple(design.verification.verdicts) if design.verify is not None else (),
+        tuple(design.verification.verdicts) if getattr(design, "verify", None) is not None else (),
     )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from coordlint.explore.spots import Run, Spot
 from coordlint.explore.tables import Act, Component, Row
 from coordlint.system import Action, Edge, Process, Step
 
@@ -25,29 +26,6 @@ TRIES = 3
 
 class TooLargeError(Exception):
     """A component has more local states than can be told apart."""
-
-
-class Spot(NamedTuple):
-    """A place where a thread rests.
-
-    `where` is (kind, action): idle, arm (a join of triggers), call, await, timer, fork, undoing, done, failed, parked, lost,
-    twice. `undo` holds what a failure undoes, latest last: steps by number, forks as negative numbers; None after undoing.
-    """
-
-    where: tuple[str, int]
-    used: int = 1
-    slow: bool = False
-    undo: tuple[int, ...] | None = ()
-    extra: tuple[int, ...] = ()
-    caller: int = -1
-
-
-class Run(NamedTuple):
-    """What happens from one rest to the next: what is emitted, and the actions passed."""
-
-    spot: Spot
-    emits: tuple[int, ...]
-    trail: tuple[int, ...]
 
 
 class Thread:
