@@ -34,17 +34,21 @@ class Baseline(NamedTuple):
     def stale(
         self, findings: Iterable[Finding], ran: Iterable[str], paths: Iterable[str], folder: str
     ) -> dict[str, Entry]:
-        """The entries that no finding matches any more, judged only for rules that ran and files that were read or are gone.
+        """The entries that no finding matches any more, judged only for rules that ran
+        or no longer exist, and for files that were read or are gone.
 
         ``folder`` is the one the baseline's paths are relative to, ``paths`` are those of the files that were read.
         """
         alive = {finding.fingerprint for finding in findings}
-        codes, read = set(ran), {relative(path, folder) for path in paths}
+        from coordlint.rule import index
+
+        read = {relative(path, folder) for path in paths}
+        judged = set(ran) | ({entry.code for entry in self.entries.values()} - {rule.code for rule in index()})
         return {
             key: entry
             for key, entry in self.entries.items()
             if key not in alive
-            and entry.code in codes
+            and entry.code in judged
             and (entry.path in read or not os.path.exists(os.path.join(folder, entry.path)))
         }
 

@@ -13,7 +13,8 @@ import hashlib
 import marshal
 import os
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from coordlint import __version__
@@ -38,6 +39,13 @@ class Entry(NamedTuple):
     stderr: bytes
     files: tuple[tuple[str, str], ...]
     code: int
+
+
+class Beginning(NamedTuple):
+    """The beginning of a run: the time in nanoseconds, and the states of the folders that it searches."""
+
+    time: int
+    folders: Mapping[str, str]
 
 
 def folder() -> str | None:
@@ -69,7 +77,10 @@ def lookup(name: str) -> Entry | None:
         return None
     try:
         with open(os.path.join(base, "results", name), "rb") as file:
-            entry = Entry(*marshal.loads(file.read()))
+            data = unsealed(file.read())
+        if data is None:
+            return None
+        entry = Entry(*marshal.loads(data))
         if all(state(path) == seen for path, seen in entry.inputs):
             return entry
     except (OSError, ValueError, EOFError, TypeError):
@@ -87,7 +98,7 @@ def store(name: str, entry: Entry) -> None:
     try:
         os.makedirs(results, exist_ok=True)
         with open(scratch, "wb") as file:
-            file.write(marshal.dumps(tuple(entry)))
+            file.write(sealed(marshal.dumps(tuple(entry))))
         os.replace(scratch, os.path.join(results, name))
         _prune(results)
     except OSError:
@@ -107,9 +118,42 @@ def state(path: str) -> str:
         return "-"
 
 
-def snapshot(paths: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """The inputs of an entry, each once."""
-    return tuple((path, state(path)) for path in dict.fromkeys(paths))
+def begin(paths: Iterable[str]) -> Beginning:
+    """What to remember at the beginning of a run, to know at its end whether its inputs changed meanwhile."""
+    return Beginning(time.time_ns(), {path: state(path) for path in paths if os.path.isdir(path)})
+
+
+def snapshot(paths: Iterable[str], began: Beginning) -> tuple[tuple[str, str], ...] | None:
+    """The inputs of an entry, each once; None if one of them changed while the run went on, which saw who knows what."""
+    found = []
+    for path in dict.fromkeys(paths):
+        seen = state(path)
+        if path in began.folders:
+            if began.folders[path] != seen:
+                return None
+        elif seen != "-" and not os.path.isdir(path) and _changed(path) > began.time:
+            return None
+        found.append((path, seen))
+    return tuple(found)
+
+
+def sealed(data: bytes) -> bytes:
+    """Data with its hash in front, so that a damaged file is known as such before anything reads it."""
+    return hashlib.sha256(data).digest() + data
+
+
+def unsealed(data: bytes) -> bytes | None:
+    """The data of `sealed`, None if it is damaged."""
+    digest, inner = data[:32], data[32:]
+    return inner if hashlib.sha256(inner).digest() == digest else None
+
+
+def _changed(path: str) -> int:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0
+    return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _prune(results: str) -> None:

@@ -47,11 +47,12 @@ class Result:
         findings: what is shown, sorted by file, position, code and message.
         rules: the rules that ran, in the order of their codes.
         sources: the files that were read, in the order of reading.
-        profile: the profile of the run.
+        profile: the profile of the run, `minimal` among them.
         hidden: findings that are not shown, and why.
         off: how many rules did not run because they are off under the profile.
         deselected: how many rules did not run because the user left them out.
         crashes: rules that failed.
+        compared: whether the findings were held against a baseline.
         verdicts: what a verification knows about each scene.
     """
 
@@ -63,6 +64,7 @@ class Result:
     off: int = 0
     deselected: int = 0
     crashes: tuple[Crash, ...] = ()
+    compared: bool = False
     verdicts: tuple[Verdict, ...] = ()
 
     @property
@@ -92,12 +94,12 @@ class Selection:
     severities: tuple[tuple[str, Severity | None], ...] = ()
     off: int = 0
     deselected: int = 0
-    errors_only: bool = False
+    minimal: bool = False
 
     def severity(self, rule: Rule, finding: Finding, profile: str) -> Severity | None:
         """The severity of a finding; None where it is off."""
         natural = severity_in(finding.levels or rule.levels, profile)
-        if natural is None or (self.errors_only and natural < Severity.ERROR):
+        if natural is None or (self.minimal and natural < Severity.ERROR):
             return None
         decided, found = _most_specific(rule, self.severities)
         return decided if found else natural
@@ -109,7 +111,7 @@ def select_rules(
     ignore: Sequence[str] = (),
     severities: Mapping[str, Severity | None] | None = None,
     profile: str = "default",
-    errors_only: bool = False,
+    minimal: bool = False,
     verified: bool = False,
 ) -> Selection:
     """Decide which rules run.
@@ -122,8 +124,8 @@ def select_rules(
         ignore: the rules to leave out.
         severities: severities by selector; None is off.
         profile: one of `PROFILES`.
+        minimal: the profile `minimal`: report only what is an error in the profile `default`, whatever the user decided.
         verified: also the rules that run the design's model (evidence `V`), which are off otherwise unless they are named.
-        errors_only: report only what is an error, whatever the severities the user decided (the profile `minimal`).
 
     Raises:
         UnknownRuleError: a selector matches no rule.
@@ -153,7 +155,7 @@ def select_rules(
             off += 1
         else:
             chosen.append((load(entry), levels_of))
-    return Selection(tuple(chosen), profile, decided, off, deselected, errors_only)
+    return Selection(tuple(chosen), profile, decided, off, deselected, minimal)
 
 
 def check(
@@ -191,17 +193,17 @@ def check(
             crashes.append(Crash(rule, error))
     if ignores:
         findings = _heed(design, findings, hidden, selection, today, require_reason=require_reason)
-    hidden = [one._replace(finding=finding) for one, finding in zip(hidden, _marked(hidden, base), strict=True)]
+    shown, hidden = _identified(findings, hidden, base)
     return Result(
-        _identified(findings, base),
+        shown,
         tuple(rule for rule, _ in selection.rules),
         tuple(design.sources),
-        selection.profile,
+        "minimal" if selection.minimal else selection.profile,
         tuple(hidden),
         selection.off,
         selection.deselected,
         tuple(crashes),
-        tuple(design.verification.verdicts) if getattr(design, "verify", None) is not None else (),
+        verdicts=tuple(design.verification.verdicts) if getattr(design, "verify", None) is not None else (),
     )
 
 
@@ -220,7 +222,8 @@ def merge(results: Sequence[Result]) -> Result:
         results[0],
         findings=tuple(_sorted(finding for result in results for finding in result.findings)),
         sources=tuple(sources.values()),
-        hidden=tuple(hidden for result in results for hidden in result.hidden),
+        hidden=tuple({_place(one.finding): one for result in results for one in result.hidden}.values()),
+        compared=any(result.compared for result in results),
         crashes=tuple({crash.rule.code: crash for result in results for crash in result.crashes}.values()),
         verdicts=tuple(verdict for result in results for verdict in result.verdicts),
     )
@@ -247,7 +250,13 @@ def _heed(
     codes = {word.casefold(): entry.code for entry in index() for word in (entry.code, entry.name)}
     judge = next(((rule, profile) for rule, profile in selection.rules if rule.code == ignores.CODE), None)
     applied = ignores.apply(
-        findings, documents, codes, {rule.code for rule, _ in selection.rules}, today, require_reason=require_reason
+        findings,
+        documents,
+        codes,
+        {rule.code for rule, _ in selection.rules},
+        today,
+        require_reason=require_reason,
+        off=[one.finding for one in hidden],
     )
     kept = list(applied.kept)
     hidden += [Hidden(finding, "ignored", reason) for finding, reason in applied.ignored]
@@ -258,20 +267,26 @@ def _heed(
     return [finding for finding in kept if finding.severity is not None]
 
 
-def _identified(findings: Iterable[Finding], base: str = "") -> tuple[Finding, ...]:
-    """The findings sorted, each once, with fingerprints."""
+def _identified(
+    findings: Iterable[Finding], hidden: Iterable[Hidden], base: str
+) -> tuple[tuple[Finding, ...], list[Hidden]]:
+    """The findings that are shown and those that are not, sorted, each once, with fingerprints.
+
+    They are numbered together: hiding one of two equal findings must not turn the other one into it.
+    """
+    unseen = {_place(one.finding): one for one in hidden}
     seen: Counter[str] = Counter()
-    identified = []
-    for finding in _sorted(findings):
+    shown, kept = [], []
+    for finding in _sorted((*(one.finding for one in unseen.values()), *findings)):
         equal = fingerprint(finding, 0, base)
-        identified.append(replace(finding, fingerprint=fingerprint(finding, seen[equal], base)))
+        identified = replace(finding, fingerprint=fingerprint(finding, seen[equal], base))
         seen[equal] += 1
-    return tuple(identified)
-
-
-def _marked(hidden: Iterable[Hidden], base: str) -> list[Finding]:
-    """The hidden findings with fingerprints, in their order."""
-    return [replace(one.finding, fingerprint=fingerprint(one.finding, 0, base)) for one in hidden]
+        one = unseen.get(_place(finding))
+        if one is None or one.finding is not finding:
+            shown.append(identified)
+        else:
+            kept.append(one._replace(finding=identified))
+    return tuple(shown), kept
 
 
 def _sorted(findings: Iterable[Finding]) -> list[Finding]:
@@ -287,7 +302,7 @@ def _place(finding: Finding) -> tuple[str, int, str, str, int]:
 def _specificity(selector: str, entry: Entry | Rule) -> int:
     """How closely a selector describes a rule; 0 if not at all."""
     upper = selector.upper()
-    if upper == entry.code or selector == entry.name:
+    if upper == entry.code or selector.lower() == entry.name:
         return _EXACT
     if upper == "ALL":
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -36,13 +37,17 @@ class Key(NamedTuple):
 
 
 KEYS = (
-    Key("extend", "string", "another configuration whose settings hold where this one says nothing"),
+    Key(
+        "extend",
+        "string",
+        "another configuration whose settings hold where this one says nothing; its patterns hold here",
+    ),
     Key("profile", "string", "how much a design must say", PROFILE_NAMES),
     Key("designs", "strings", "root designs that `coordlint check` checks when no path is given"),
-    Key("exclude", "strings", "path patterns that are not searched for designs"),
-    Key("select", "strings", "rules to run: codes, beginnings of codes, names, ALL"),
-    Key("extend-select", "strings", "rules to run as well, even if the profile has them off"),
-    Key("ignore", "strings", "rules to leave out"),
+    Key("exclude", "strings", "path patterns relative to the configuration: not searched for designs"),
+    Key("select", "selectors", "rules to run: codes, beginnings of codes, names, ALL"),
+    Key("extend-select", "selectors", "rules to run as well, even if the profile has them off"),
+    Key("ignore", "selectors", "rules to leave out"),
     Key("fail-on", "string", "exit with 1 from this severity on", LEVEL_WORDS),
     Key("baseline", "string", "the baseline file, relative to the configuration"),
     Key("require-reason", "boolean", "whether an ignore without a reason is a finding"),
@@ -52,7 +57,7 @@ KEYS = (
 )
 PATH_KEYS = (
     Key("paths", "strings", "path patterns relative to the configuration, such as `legacy/**`"),
-    Key("ignore", "strings", "rules to leave out for these files"),
+    Key("ignore", "selectors", "rules to leave out for these files"),
     Key("severity", "severities", "severities by rule for these files", LEVELS),
 )
 
@@ -100,6 +105,10 @@ class Config:
         base = self.root or Path.cwd()
         return os.path.relpath(os.path.realpath(path), os.path.realpath(base)).replace(os.sep, "/")
 
+    def excludes(self, path: str) -> bool:
+        """Whether a file is one that a search for designs leaves out."""
+        return bool(self.exclude) and any(matches(self.relative(path), pattern) for pattern in self.exclude)
+
     def shown(self) -> dict[str, object]:
         """The settings as `config --show` prints them, keys as in the file."""
         return {
@@ -144,13 +153,14 @@ def schema() -> dict[str, object]:
     from coordlint import rule
 
     options = {
-        code: {
+        word: {
             "type": "object",
             "additionalProperties": False,
             "properties": {name: {"type": _json_type(value), "default": value} for name, value in found.items()},
         }
-        for code, found in ((entry.code, rule.load(entry).options) for entry in rule.index())
-        if found
+        for entry in rule.index()
+        for found in (rule.load(entry).options,)
+        for word in (entry.code, entry.name)
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -158,6 +168,7 @@ def schema() -> dict[str, object]:
         "type": "object",
         "additionalProperties": False,
         "properties": {key.name: _key_schema(key, options) for key in KEYS},
+        "$defs": {"selector": {"enum": list(_selectors())}},
     }
 
 
@@ -168,12 +179,11 @@ def _load(path: Path, chain: tuple[Path, ...]) -> Config:
     real = Path(os.path.realpath(path))
     if real in chain:
         names = " extends ".join(f"`{one.name}`" for one in (*chain, real))
-        raise ConfigError(f"{path}: {names}, a circle: remove one `extend`")
-    table = _tool(path).get("coordlint", {}) if path.name == PYPROJECT else _toml(path)
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: `tool.coordlint` has to be a table")
-    where = f"{path}"
-    config = _read(table, where, path)
+        raise ConfigError(f"{_shown(path)}: {names}, a circle: remove one `extend`")
+    table = _toml(path)
+    if path.name == PYPROJECT:
+        table = _table(_table(table, "tool", path), "coordlint", path)
+    config = _read(table, _shown(path), path)
     if "extend" in table:
         base = _load(path.parent / table["extend"], (*chain, real))
         config = _over(config, base)
@@ -184,9 +194,11 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration `{path}`: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(
+            f"cannot read the configuration `{_shown(path)}`: {(error.strerror or str(error)).lower()}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"`{path}` is not valid TOML: {error}") from None
+        raise ConfigError(f"`{_shown(path)}` is not valid TOML: {error}") from None
 
 
 def _tool(path: Path) -> dict[str, Any]:
@@ -197,6 +209,20 @@ def _tool(path: Path) -> dict[str, Any]:
         return {}
     tool = _toml(path).get("tool", {})
     return tool if isinstance(tool, dict) else {}
+
+
+def _shown(path: Path) -> str:
+    """The path as messages name it: from the current folder if it lies there."""
+    real, here = os.path.realpath(path), os.path.realpath(os.getcwd()) + os.sep
+    return real.removeprefix(here) if real.startswith(here) else str(path)
+
+
+def _table(table: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """The table `tool`, then `tool.coordlint` of a `pyproject.toml`."""
+    inner = table.get(name)
+    if not isinstance(inner, dict):
+        raise ConfigError(f"`{_shown(path)}` has no table `[tool.coordlint]`: add it, or name another configuration")
+    return inner
 
 
 def _read(table: Mapping[str, Any], where: str, path: Path) -> Config:
@@ -228,8 +254,10 @@ def _checked(value: Any, key: Key, where: str) -> Any:
         return value
     if key.type == "strings":
         _expect(isinstance(value, list) and all(isinstance(one, str) for one in value), where, "a list of strings")
-        if key.name in {"select", "extend-select", "ignore"}:
-            _check_selectors(value, where)
+        return tuple(value)
+    if key.type == "selectors":
+        _expect(isinstance(value, list) and all(isinstance(one, str) for one in value), where, "a list of rules")
+        _check_selectors(value, where)
         return tuple(value)
     if key.type == "severities":
         _expect(isinstance(value, dict), where, 'a table such as `EVT201 = "warning"`')
@@ -240,7 +268,11 @@ def _checked(value: Any, key: Key, where: str) -> Any:
         return dict(value)
     if key.type == "options":
         _expect(isinstance(value, dict), where, "a table by rule code")
-        return {code: options for name, table in value.items() for code, options in (_options(name, table, where),)}
+        merged: dict[str, Mapping[str, object]] = {}
+        for name, table in value.items():
+            code, options = _options(name, table, where)
+            merged[code] = {**merged.get(code, {}), **options}
+        return merged
     _expect(isinstance(value, list) and all(isinstance(one, dict) for one in value), where, "a list of tables")
     return tuple(_per_path(one, f"{where} {i}") for i, one in enumerate(value, 1))
 
@@ -259,7 +291,7 @@ def _options(name: str, table: object, where: str) -> tuple[str, Mapping[str, ob
     from coordlint import rule
 
     _check_selectors([name], where, exact=True)
-    entry = next(entry for entry in rule.index() if name.casefold() in {entry.code.casefold(), entry.name})
+    entry = next(entry for entry in rule.index() if name in {entry.code, entry.name})
     known = rule.load(entry).options
     place = f"{where}: `{name}`"
     if not isinstance(table, dict):
@@ -270,27 +302,29 @@ def _options(name: str, table: object, where: str) -> tuple[str, Mapping[str, ob
             hint = f"did you mean `{meant}`?" if meant else f"its options are {', '.join(known) or 'none'}"
             raise ConfigError(f"{place}: there is no option `{option}`, {hint}")
         expected = _json_type(known[option])
-        if _json_type(value) != expected and not (expected == "number" and _json_type(value) == "integer"):
+        found = _json_type(value)
+        if found != expected and not (expected == "number" and found == "integer"):
             raise ConfigError(f"{place}: `{option}` has to be of type {expected}, as its default `{known[option]}`")
     return entry.code, dict(table)
 
 
 def _check_selectors(selectors: Iterable[str], where: str, *, exact: bool = False) -> None:
+    known = _selectors(exact=exact)
+    for selector in selectors:
+        if selector not in known:
+            meant = closest(selector, [word for word in known if len(word) > 4 or word == "ALL"])
+            hint = f"did you mean `{meant}`?" if meant else "`coordlint rules` lists them"
+            raise ConfigError(f"{where}: there is no rule `{selector}`, {hint}")
+
+
+def _selectors(*, exact: bool = False) -> dict[str, None]:
+    """Every way to name rules: codes and names and, unless one rule is wanted, beginnings of codes and `ALL`."""
     from coordlint import rule
 
-    entries = rule.index()
-    for selector in selectors:
-        folded = selector.casefold()
-        if not exact and folded == "all":
-            continue
-        if any(
-            folded in {e.code.casefold(), e.name} or (not exact and e.code.casefold().startswith(folded))
-            for e in entries
-        ):
-            continue
-        meant = closest(selector, [word for entry in entries for word in (entry.code, entry.name)])
-        hint = f"did you mean `{meant}`?" if meant else "`coordlint rules` lists them"
-        raise ConfigError(f"{where}: there is no rule `{selector}`, {hint}")
+    words = [word for entry in rule.index() for word in (entry.code, entry.name)]
+    if not exact:
+        words += ["ALL", *(entry.code[:length] for entry in rule.index() for length in range(1, len(entry.code)))]
+    return dict.fromkeys(words)
 
 
 def _expect(holds: bool, where: str, what: str) -> None:
@@ -313,12 +347,16 @@ def _over(config: Config, base: Config) -> Config:
             continue
         name = _attribute(key.name)
         mine, theirs = getattr(config, name), getattr(base, name)
-        if key.name in {"severity", "rules"}:
+        if key.name == "severity":
             merged[name] = {**theirs, **mine}
+        elif key.name == "rules":
+            merged[name] = {code: {**theirs.get(code, {}), **mine.get(code, {})} for code in {**theirs, **mine}}
         elif key.name == "per-path":
             merged[name] = (*theirs, *mine)
         elif key.name == "baseline" and mine is None and theirs is not None and base.root and config.root:
             merged[name] = os.path.relpath(base.root / theirs, config.root)
+        elif key.name == "designs" and not mine and base.root and config.root:
+            merged[name] = tuple(os.path.relpath(base.root / one, config.root) for one in theirs)
         else:
             merged[name] = theirs if mine is None or mine == () else mine
     return replace(config, files=(*config.files, *base.files), **merged)
@@ -342,14 +380,17 @@ def _plain(value: Any) -> Any:
 def _key_schema(key: Key, options: Mapping[str, object]) -> dict[str, object]:
     described: dict[str, object] = {"description": key.doc}
     one: dict[str, object] = {"type": "string", **({"enum": list(key.choices)} if key.choices else {})}
+    selector = {"$ref": "#/$defs/selector"}
     if key.type == "string":
         return {**described, **one}
     if key.type == "boolean":
         return {**described, "type": "boolean"}
     if key.type == "strings":
-        return {**described, "type": "array", "items": {"type": "string"}}
+        return {**described, "type": "array", "items": one, **({"minItems": 1} if key.name == "paths" else {})}
+    if key.type == "selectors":
+        return {**described, "type": "array", "items": selector}
     if key.type == "severities":
-        return {**described, "type": "object", "additionalProperties": one}
+        return {**described, "type": "object", "propertyNames": selector, "additionalProperties": one}
     if key.type == "options":
         return {**described, "type": "object", "additionalProperties": False, "properties": dict(options)}
     inner = {inner.name: _key_schema(inner, options) for inner in PATH_KEYS}
@@ -360,10 +401,8 @@ def _key_schema(key: Key, options: Mapping[str, object]) -> dict[str, object]:
 def _json_type(value: object) -> str:
     if isinstance(value, bool):
         return "boolean"
-    if isinstance(value, int):
-        return "integer"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return "integer"  # as JSON Schema has it: 2.0 is one
     if isinstance(value, float):
-        return "number"
-    if isinstance(value, list | tuple):
-        return "array"
-    return "string"
+        return "number" if math.isfinite(value) else "infinity"
+    return "string" if isinstance(value, str) else "something else"

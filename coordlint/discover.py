@@ -1,4 +1,4 @@
-"""Finds the designs of a run: every `.coord` file below the given paths that no other of them includes."""
+"""Finds the designs of a run: the files that are named, and below folders every `.coord` file that no other one includes."""
 
 from __future__ import annotations
 
@@ -10,39 +10,45 @@ from typing import TYPE_CHECKING
 from coordlint.source import SourceError, printable, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 SUFFIX = ".coord"
 SKIPPED = frozenset({"__pycache__", "build", "dist", "node_modules", "venv"})
 """Folders that hold other people's or generated files; hidden folders are skipped too."""
 
 
-def find_designs(paths: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str, ...]:
-    """The root files of the designs below the paths, sorted.
+def find_designs(paths: Sequence[str], excluded: Callable[[str, str], bool] | None = None) -> tuple[str, ...]:
+    """The root files of the designs that the paths name, sorted.
 
-    A folder stands for every `.coord` file below it. A file that another of the files includes is part of that one's design
-    and not a root. Where files include each other in a circle, the first of them is the root. Patterns in ``exclude`` leave
-    files out that a folder would bring in; a file that is named is always taken.
+    A file that is named is a root, whoever includes it. A folder stands for every `.coord` file below it that no other of
+    the files includes: such a file is part of that one's design. Where files include each other in a circle, the first of
+    them is the root.
+
+    Args:
+        paths: files and folders.
+        excluded: whether to leave out a file (the second argument) that a folder (the first) would bring in; a file that is
+            named is always taken.
 
     Raises:
         SourceError: a path does not exist or no design was found.
     """
-    files = _by_real_path(paths, exclude)
+    files = _by_real_path(paths, excluded)
+    named = {os.path.realpath(path) for path in paths if not os.path.isdir(path)}
     includes = {real: _included(shown) & files.keys() - {real} for real, shown in sorted(files.items())}
-    return tuple(sorted(files[real] for real in _roots(includes)))
+    return tuple(sorted(files[real] for real in dict.fromkeys((*_roots(includes), *sorted(named)))))
 
 
-def find_files(paths: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str, ...]:
+def find_files(paths: Sequence[str], excluded: Callable[[str, str], bool] | None = None) -> tuple[str, ...]:
     """Every design file below the paths, roots and included ones, sorted; otherwise like `find_designs`."""
-    return tuple(sorted(_by_real_path(paths, exclude).values()))
+    return tuple(sorted(_by_real_path(paths, excluded).values()))
 
 
-def _by_real_path(paths: Sequence[str], exclude: Sequence[str]) -> dict[str, str]:
+def _by_real_path(paths: Sequence[str], excluded: Callable[[str, str], bool] | None) -> dict[str, str]:
     files: dict[str, str] = {}
     for path in paths:
         if os.path.isdir(path):
             for found in designs_below(path):
-                if any(matches(found.replace(os.sep, "/"), pattern) for pattern in exclude):
+                if excluded is not None and excluded(path, found):
                     continue
                 files.setdefault(os.path.realpath(found), found)
         elif os.path.exists(path):

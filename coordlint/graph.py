@@ -57,7 +57,8 @@ class Index:
 
     def producers(self, message: Message) -> list[Action]:
         """The actions that publish, send or call the message."""
-        return self.emitters.get(message, []) if message.kind == "event" else self.senders.get(message, [])
+        emitted, sent = self.emitters.get(message, []), self.senders.get(message, [])
+        return emitted + sent if emitted and sent else emitted or sent  # the wrong verb has its own finding (REF002)
 
     def consumers(self, message: Message) -> Iterator[Process]:
         """The processes that a message starts or continues, each once."""

@@ -42,6 +42,7 @@ class Ignore(NamedTuple):
         until: the last day on which it holds, or None.
         whole_file: an ``ignore-file``.
         problem: why the comment itself is no good, or an empty string.
+        remedy: what to do about the problem.
     """
 
     span: Span
@@ -51,6 +52,7 @@ class Ignore(NamedTuple):
     until: date | None
     whole_file: bool
     problem: str = ""
+    remedy: str = ""
 
     def expired(self, today: date | None) -> bool:
         """Whether its last day has passed."""
@@ -66,7 +68,7 @@ class Applied(NamedTuple):
 
 
 _COMMENT = re.compile(
-    r"(?:#|//|<!--)\s*coordlint:\s*(?P<word>[\w-]+)\s*(?:\[(?P<rules>[^\]]*)\])?\s*(?P<reason>.*?)\s*(?:-->)?\s*$"
+    r"(?:#|//|<!--)\s*coordlint:\s*(?P<word>[\w-]+)\s*(?:\[(?P<rules>[^\]]*)\])?\s*(?P<reason>.*?)\s*(?:(?<=[\s\]])(?:#|//)\s.*|-->\s*)?$"
 )
 _UNTIL = re.compile(r"until\s+(\d{4}-\d{2}-\d{2})\s*:?\s*(.*)", re.DOTALL)
 
@@ -92,10 +94,11 @@ def apply(
     today: date | None,
     *,
     require_reason: bool = True,
+    off: Iterable[Finding] = (),
 ) -> Applied:
     """Hide what the comments ignore, and judge the comments.
 
-    A comment that hides nothing is only reported if every rule it names has run.
+    That a comment hides nothing is only said of rules that ran.
 
     Args:
         findings: all findings of the run.
@@ -104,30 +107,43 @@ def apply(
         ran: the codes of the rules that ran.
         today: the day that ``until`` dates are held against; None if no ignore ends.
         require_reason: whether a comment without a reason is a problem.
+        off: findings that the profile does not show: a comment that speaks of one is of use all the same.
     """
     ignores = [ignore for document in documents for ignore in read(document, codes)]
-    by_source: dict[int, list[Ignore]] = {}
+    by_source: dict[str, list[Ignore]] = {}  # by path: a file may be included twice, under different prefixes
     for ignore in ignores:
-        by_source.setdefault(id(ignore.span.source), []).append(ignore)
-    used: set[tuple[int, str]] = set()
+        by_source.setdefault(ignore.span.source.path, []).append(ignore)
+    used: set[_Use] = set()
     kept: list[Finding] = []
     ignored: list[tuple[Finding, str]] = []
     for finding in findings:
-        match = _match(finding, by_source.get(id(finding.primary.span.source), ()), today)
+        match = _match(finding, by_source.get(finding.primary.span.source.path, ()), today)
         if match is None:
             kept.append(finding)
         else:
             ignored.append((finding, match.reason))
-            used.add((match.span.start, finding.code))
+            used.add(_use(match, finding.code))
+    for finding in off:
+        match = _match(finding, by_source.get(finding.primary.span.source.path, ()), today)
+        if match is not None:
+            used.add(_use(match, finding.code))
     problems = []
     for ignore in ignores:
         for problem in _problems(ignore, used, ran, today, require_reason=require_reason):
-            match = _match(problem, by_source[id(problem.primary.span.source)], today)
+            match = _match(problem, by_source[problem.primary.span.source.path], today)
             if match is None:
                 problems.append(problem)
             else:
                 ignored.append((problem, match.reason))
     return Applied(tuple(kept), tuple(ignored), tuple(problems))
+
+
+_Use = tuple[str, int, str]
+"""A comment that hides a finding: its file, its place, and the code of the rule."""
+
+
+def _use(ignore: Ignore, code: str) -> _Use:
+    return ignore.span.source.path, ignore.span.start, code
 
 
 def any_in(document: Document) -> bool:
@@ -144,13 +160,14 @@ def _ignore(
     source = comment.source
     word = match["word"]
     reason, until, problem = match["reason"] or "", None, ""
+    remedy = "move it above what it is about, or remove it"
     dated = _UNTIL.match(reason)
     if dated:
         reason = dated[2]
         try:
             until = date.fromisoformat(dated[1])
         except ValueError:
-            problem = f"`{dated[1]}` is no day of the calendar"
+            problem, remedy = f"`{dated[1]}` is no day of the calendar", "write a date such as `until 2027-01-31`"
     selectors = tuple(_selectors(comment, match, codes))
     covers: Span | None
     line = comment.line
@@ -168,11 +185,13 @@ def _ignore(
     if word not in {"ignore", "ignore-file"}:
         meant = closest(word, ("ignore", "ignore-file"))
         problem = f"`coordlint: {word}` means nothing" + (f", did you mean `{meant}`?" if meant else "")
-        covers = None
+        remedy = "write `ignore[rule-name] reason`, or remove it"
     elif match["rules"] is None or not selectors:
         problem = "the comment names no rule: write `ignore[rule-name] reason`"
-        covers = None
-    return Ignore(comment, selectors, covers, reason, until, word == "ignore-file", problem)
+        remedy = "name the rule, or remove the comment"
+    return Ignore(
+        comment, selectors, None if problem else covers, reason, until, word == "ignore-file", problem, remedy
+    )
 
 
 def _selectors(comment: Span, match: re.Match[str], codes: dict[str, str]) -> Iterator[Selector]:
@@ -238,12 +257,10 @@ def _match(finding: Finding, ignores: Iterable[Ignore], today: date | None) -> I
 
 
 def _problems(
-    ignore: Ignore, used: set[tuple[int, str]], ran: Collection[str], today: date | None, *, require_reason: bool
+    ignore: Ignore, used: set[_Use], ran: Collection[str], today: date | None, *, require_reason: bool
 ) -> Iterator[Finding]:
     if ignore.problem:
-        yield _problem(
-            ignore, ignore.span, ignore.problem, "move it above what it is about, or remove it", _removal(ignore)
-        )
+        yield _problem(ignore, ignore.span, ignore.problem, ignore.remedy, _removal(ignore))
         return
     for selector in ignore.selectors:
         if selector.code is None:
@@ -258,7 +275,10 @@ def _problems(
     unused = tuple(
         selector
         for selector in ignore.selectors
-        if selector.code in ran and selector.code != CODE and (ignore.span.start, selector.code) not in used
+        if selector.code is not None
+        and selector.code in ran
+        and selector.code != CODE
+        and _use(ignore, selector.code) not in used
     )
     if unused:
         names = ", ".join(f"`{selector.text}`" for selector in unused)

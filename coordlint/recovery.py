@@ -194,7 +194,7 @@ class Recovery:
         """Whether leaving out this one sign is enough: a comma or semicolon between clauses, a brace too many."""
         token = self.tokens[index]
         if token.text == "}":
-            return not self.opened
+            return not self.opened and self._is_between()
         if token.raw not in {"PUNCTUATION", "UNKNOWN"} or not self._is_between():
             return False
         if token.text == "{" and (not self.opened or self._closing(index) is not None):

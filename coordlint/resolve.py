@@ -7,20 +7,19 @@ A reference that cannot be resolved keeps the model whole: the near miss is take
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from coordlint import facts
-from coordlint.finding import Finding, Fix, Label
-from coordlint.names import closest
+from coordlint.finding import Finding
 from coordlint.process import lower
-from coordlint.source import Edit, Span
+from coordlint.references import References, prefixed
+from coordlint.source import Span
 from coordlint.syntax import Clause, Document, Name, Ref, Word
 from coordlint.system import (
     Broker,
     Channel,
     Context,
     Element,
-    EntityUse,
     Field,
     Flow,
     Goal,
@@ -36,6 +35,7 @@ from coordlint.system import (
     Version,
     Workflow,
 )
+from coordlint.versions import version_key
 
 
 class Part(NamedTuple):
@@ -77,29 +77,12 @@ class _Declared(NamedTuple):
     context: str
 
 
-class _Resolver:
-    """Holds the growing system; the ``facts.Names`` of everything that reads clauses."""
+class _Resolver(References):
+    """Reads the declarations into the growing system."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
+        super().__init__(name for part in parts for name in part.document.lost)
         self.parts = parts
-        self.system = System()
-        self.problems: list[Finding] = []
-        self.prefix = ""
-        self.phantoms: dict[tuple[str, str], Element] = {}
-        self.lost = frozenset(name for part in parts for name in part.document.lost)
-
-    # -------------------------------------------------------------------------------------------- problems
-
-    def report(
-        self, code: str, span: Span, message: str, help: str = "", other: Span | None = None, fix: Fix | None = None
-    ) -> None:
-        """Add a finding; ``other`` is a second place that has to do with it."""
-        related = (Label(other, "said here first"),) if other is not None else ()
-        self.problems.append(
-            Finding(
-                code=code, primary=Label(span), message=message, help=help, related=related, fix=fix, subject=message
-            )
-        )
 
     # -------------------------------------------------------------------------------------------- the run
 
@@ -160,10 +143,13 @@ class _Resolver:
             else:
                 keys = [(_SPACE_OF.get(clause.kind, clause.kind), clause.name)]
             for space, name in keys:
-                full = "" if clause.kind == "system" else _prefixed(prefix, name.text)
+                what = _WORDS.get(clause.kind, clause.kind.removesuffix("s"))
+                if not name.text.strip():
+                    self.report("REF003", name.span, f"a {what} has an empty name", "write a name between the quotes")
+                    continue
+                full = "" if clause.kind == "system" else prefixed(prefix, name.text)
                 before = seen.setdefault((space, full), name.span)
                 if before is not name.span:
-                    what = _WORDS.get(clause.kind, clause.kind.removesuffix("s"))
                     message = (
                         f"{what} `{full}{_version(clause)}` is declared twice"
                         if full
@@ -183,7 +169,7 @@ class _Resolver:
 
     def _shell(self, one: _Declared, type_: type[E_], space: dict[str, E_]) -> E_:
         clause = one.clause
-        name = _prefixed(one.prefix, clause.name.text)
+        name = prefixed(one.prefix, clause.name.text)
         element = type_(name=name, place=clause.name.span, span=clause.span, title=clause.title, context=one.context)
         if name in space:
             return element  # the second of a duplicate is read, for its own errors, and not used
@@ -215,7 +201,7 @@ class _Resolver:
             element.consumes = tuple(self.message(ref) for ref in consumed)
 
     def _uses(self, clause: Clause) -> tuple[Use, ...]:
-        return tuple(Use(self._infrastructure(ref), ref.span) for c in clause.children("uses") for ref in c.every(Ref))
+        return tuple(Use(self.infrastructure(ref), ref.span) for c in clause.children("uses") for ref in c.every(Ref))
 
     def _context(self, one: _Declared) -> None:
         clause = one.clause
@@ -240,7 +226,7 @@ class _Resolver:
             kind = words[0 if visibility == "internal" else 1]
             number = _version(clause)[1:]
             for declared_name in clause.every(Name):
-                name = _prefixed(one.prefix, declared_name.text)
+                name = prefixed(one.prefix, declared_name.text)
                 version = Version(
                     name=name,
                     place=declared_name.span,
@@ -318,9 +304,9 @@ class _Resolver:
         name = ref.text
         if name in self.system.types or name.casefold() in BASIC_TYPES or not name[:1].isupper():
             return
-        if _prefixed(self.prefix, name) in self.system.types:
+        if prefixed(self.prefix, name) in self.system.types:
             return
-        self._missing("type", ref, name, self.system.types)
+        self.missing("type", ref, name, self.system.types)
 
     def _workflow(self, one: _Declared) -> Workflow:
         clause = one.clause
@@ -328,7 +314,7 @@ class _Resolver:
         ref = clause.first(Ref)
         assert ref is not None
         workflow = Workflow(
-            name=_prefixed(one.prefix, clause.name.text),
+            name=prefixed(one.prefix, clause.name.text),
             place=clause.name.span,
             span=clause.span,
             title=clause.title,
@@ -342,7 +328,7 @@ class _Resolver:
     def _flow(self, one: _Declared) -> None:
         clause = one.clause
         self.prefix = one.prefix
-        name = _prefixed(one.prefix, clause.name.text)
+        name = prefixed(one.prefix, clause.name.text)
         flow = Flow(name=name, place=clause.name.span, span=clause.span, title=clause.title, context=one.context)
         flow.facts = facts.read(clause.children(), self, what=f"flow `{name}`")
         self._check_objective(flow)
@@ -387,9 +373,9 @@ class _Resolver:
 
     def _target(self, ref: Ref) -> MessageUse | Workflow:
         system = self.system
-        found = self._find(ref, system.messages) or self._find(ref, system.workflows)
+        found = self.find(ref, system.messages) or self.find(ref, system.workflows)
         if found is None and len(ref.parts) == 1:
-            found = self._missing("message or workflow", ref, ref.text, {**system.workflows, **system.messages})
+            found = self.missing("message or workflow", ref, ref.text, {**system.workflows, **system.messages})
             if found is None:
                 found = self._phantom(Message, ref, ref.text, kind="event")
         if isinstance(found, Workflow):
@@ -399,7 +385,7 @@ class _Resolver:
     def _monitor(self, one: _Declared) -> None:
         clause = one.clause
         self.prefix = one.prefix
-        name = _prefixed(one.prefix, clause.name.text)
+        name = prefixed(one.prefix, clause.name.text)
         monitor = Monitor(name=name, place=clause.name.span, span=clause.span, title=clause.title, context=one.context)
         monitor.facts = facts.read(clause.children(), self, what=f"monitor `{name}`")
         monitor.uses = self._uses(clause)
@@ -407,171 +393,14 @@ class _Resolver:
         system = self.system
         for line in clause.children("watches"):
             for ref in line.every(Ref):
-                found = self._find(ref, system.flows, system.services, system.workflows, system.channels)
+                found = self.find(ref, system.flows, system.services, system.workflows, system.channels)
                 if found is None:
                     spaces = {**system.flows, **system.services, **system.workflows, **system.channels}
-                    found = self._missing("flow, service, workflow or channel", ref, ref.text, spaces)
+                    found = self.missing("flow, service, workflow or channel", ref, ref.text, spaces)
                 if isinstance(found, Flow | Service | Channel | Workflow):
                     watches.append(found)
         monitor.watches = tuple(watches)
         system.monitors.setdefault(name, monitor)
-
-    # -------------------------------------------------------------------------------------------- references
-
-    def _find(self, ref: Ref, *spaces: object) -> Element | None:
-        for name in (_prefixed(self.prefix, ref.text), ref.text):
-            for space in cast("tuple[dict[str, Element], ...]", spaces):
-                if name in space:
-                    return space[name]
-        return None
-
-    def _missing(self, what: str, ref: Ref, name: str, space: object, span: Span | None = None) -> Element | None:
-        """Report a name that means nothing; the near miss, if there is one."""
-        candidates = cast("dict[str, Element]", space)
-        span = span or ref.span
-        if name in self.lost or name.rpartition(".")[2] in self.lost:
-            return None
-        known = sorted(candidates)
-        meant = (closest(_prefixed(self.prefix, name), known) if self.prefix else None) or closest(name, known)
-        if meant is None:
-            self.report("REF001", span, f"there is no {what} `{name}`", "declare it, or correct the name")
-            return None
-        near = meant.removeprefix(f"{self.prefix}.") if self.prefix else meant
-        shown = near if _is_plain(near) else f'"{near}"'
-        fix = Fix(f"rename `{name}` to `{near}`", (Edit(span, shown),), safe=True)
-        self.report(
-            "REF001", span, f"there is no {what} `{name}`", f"did you mean `{near}`?", candidates[meant].place, fix
-        )
-        return candidates[meant]
-
-    def _phantom(self, type_: type[E_], ref: Ref, name: str, **more: Any) -> E_:
-        key = (type_.__name__, name)
-        if key not in self.phantoms:
-            self.phantoms[key] = type_(name=name, place=ref.span, span=ref.span, phantom=True, **more)
-        return cast("E_", self.phantoms[key])
-
-    def _element(self, ref: Ref, what: str, type_: type[E_], space: dict[str, E_]) -> E_:
-        found = self._find(ref, space)
-        if found is None:
-            others = (self.system.brokers, self.system.channels, self.system.stores, self.system.services)
-            other = self._find(ref, *others)
-            if other is not None:
-                kind = type(other).__name__.lower()
-                self.report(
-                    "REF002", ref.span, f"`{ref.text}` is a {kind}, not a {what}", f"name a {what}", other.place
-                )
-                return self._phantom(type_, ref, ref.text)
-            found = self._missing(what, ref, ref.text, space)
-        return cast("E_", found) if found is not None else self._phantom(type_, ref, ref.text)
-
-    def broker(self, ref: Ref) -> Broker:
-        """The broker of that name."""
-        return self._element(ref, "broker", Broker, self.system.brokers)
-
-    def channel(self, ref: Ref) -> Channel:
-        """The channel of that name."""
-        return self._element(ref, "channel", Channel, self.system.channels)
-
-    def store(self, ref: Ref) -> Store:
-        """The store of that name."""
-        return self._element(ref, "store", Store, self.system.stores)
-
-    def service(self, ref: Ref) -> Service:
-        """The service of that name."""
-        return self._element(ref, "service", Service, self.system.services)
-
-    def _infrastructure(self, ref: Ref) -> Broker | Channel | Store | Service:
-        system = self.system
-        spaces = (system.stores, system.brokers, system.channels, system.services)
-        found = self._find(ref, *spaces)
-        if found is None:
-            everything = {**system.stores, **system.brokers, **system.channels, **system.services}
-            found = self._missing("store, broker, channel or service", ref, ref.text, everything)
-        if isinstance(found, Broker | Channel | Store | Service):
-            return found
-        return self._phantom(Service, ref, ref.text, external=True)
-
-    def entity(self, ref: Ref) -> EntityUse:
-        """The store and entity of a ``reads``, ``writes`` or ``on change of``."""
-        found = self._find(ref, self.system.stores)
-        if isinstance(found, Store):
-            return EntityUse(found, None, ref.span)
-        if len(ref.parts) > 1:
-            store_ref = Ref(ref.parts[:-1], ref.parts[0].span.to(ref.parts[-2].span))
-            return EntityUse(self.store(store_ref), ref.parts[-1].text, ref.span)
-        return EntityUse(self.store(ref), None, ref.span)
-
-    def message(self, ref: Ref) -> MessageUse:
-        """The message of that name, with the service before the dot."""
-        system = self.system
-        found = self._find(ref, system.messages)
-        if found is not None:
-            return self._use(cast("Message", found), ref, None)
-        if len(ref.parts) > 1:
-            owner = Ref(ref.parts[:-1], ref.parts[0].span.to(ref.parts[-2].span))
-            last = Ref(ref.parts[-1:], ref.parts[-1].span)
-            service = self._find(owner, system.services)
-            # The command of a service from a prefixed include has the same prefix.
-            beside = Ref((*ref.parts[:-2], ref.parts[-1]), ref.span)
-            inner = self._find(beside, system.messages) or self._find(last, system.messages)
-            if service is None and inner is None:
-                self.report("REF001", ref.span, f"there is no message `{ref.text}`", "declare it, or correct the name")
-                return self._use(self._phantom(Message, ref, ref.text, kind="command"), ref, None)
-            if service is None:
-                service = self.service(owner)
-            if inner is None:
-                inner = self._missing("message", last, last.text, system.messages)
-            if inner is None:
-                inner = self._phantom(Message, last, last.text, kind="command")
-            return self._use(cast("Message", inner), ref, cast("Service", service))
-        meant = self._missing("message", ref, ref.text, system.messages)
-        message = cast("Message", meant) if meant is not None else self._phantom(Message, ref, ref.text, kind="event")
-        return self._use(message, ref, None)
-
-    def _use(self, message: Message, ref: Ref, service: Service | None) -> MessageUse:
-        pin = ref.version
-        if pin and not message.phantom:
-            low, dots, high = pin.partition("..")
-            if dots and high and version_key(high) < version_key(low):
-                self.report("REF003", ref.span, f"the version range `{pin}` is empty", f"write `@{high}..{low}`")
-            elif not any(in_range(version.number, pin) for version in message.versions):
-                declared = ", ".join(f"`@{v.number}`" if v.number else "an unversioned one" for v in message.versions)
-                text = f"`{message.name}` has no version `@{pin}`"
-                self.report("REF001", ref.span, text, f"declared is {declared}", message.place)
-        return MessageUse(message, ref.span, pin, service)
-
-    def _role(self, ref: Ref, kinds: tuple[str, ...], verb: str, instead: str) -> MessageUse:
-        use = self.message(ref)
-        if not use.message.phantom and use.message.kind not in kinds:
-            article = "an" if use.message.kind == "event" else "a"
-            text = f"`{use.message.name}` is {article} {use.message.kind}, which nobody `{verb}`"
-            self.report("REF002", ref.span, text, instead, use.message.place)
-        return use
-
-    def event(self, ref: Ref, verb: str = "emits") -> MessageUse:
-        """An event that is published or reacted to."""
-        instead = (
-            "an event is what has happened: `sends` or `calls` a command"
-            if verb != "on"
-            else "`handles` takes a command"
-        )
-        return self._role(ref, ("event",), verb, instead)
-
-    def command(self, ref: Ref, verb: str) -> MessageUse:
-        """A command or query that is sent, called or handled."""
-        instead = "`emits` publishes an event" if verb != "handles" else "`on` reacts to an event"
-        return self._role(ref, ("command", "query"), verb, instead)
-
-    def failure_event(self, ref: Ref) -> MessageUse | None:
-        """The event of a ``fails X``; None when X is a quoted reason."""
-        if (
-            len(ref.parts) == 1
-            and ref.parts[0].quoted
-            and ref.version is None
-            and self._find(ref, self.system.messages) is None
-        ):
-            return None
-        return self.event(ref)
 
 
 _DECLARATIONS = frozenset(
@@ -583,43 +412,12 @@ def _order(clause: Clause) -> tuple[str, int]:
     return clause.span.source.path, clause.span.start
 
 
-def _prefixed(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
-def _is_plain(name: str) -> bool:
-    return name.replace("-", "_").replace(".", "_").isidentifier() and name.isascii()
-
-
 def _version(clause: Clause) -> str:
     """``@2`` of a message declaration, or an empty string."""
     for word in clause.every(Word):
         if word.text[:1].isdigit():
             return f"@{word.text}"
     return ""
-
-
-def version_key(number: str) -> tuple[tuple[int, str], ...]:
-    """A version as a sort key: ``1.10`` comes after ``1.9``, an unversioned message before all."""
-    # A number is compared by its length, then its digits: Python refuses to read one of thousands of digits.
-    parts = (part.lstrip("0") for part in number.split(".")) if number else ()
-    return tuple((len(part), part) for part in parts)
-
-
-def in_range(number: str, pin: str) -> bool:
-    """Whether a version is the pinned one or lies in the pinned range (``1..2``, ``2..``), both ends included.
-
-    A shorter bound stands for all versions below it: ``1.2.0`` is in ``1`` and in ``1..2``.
-    """
-    low, dots, high = pin.partition("..")
-    key = version_key(number)
-    lowest = version_key(low)
-    if not dots:
-        return key[: len(lowest)] == lowest
-    if key[: len(lowest)] < lowest:
-        return False
-    highest = version_key(high)
-    return not high or key[: len(highest)] <= highest
 
 
 def _sort(system: System) -> None:

@@ -197,13 +197,13 @@ def index() -> tuple[Entry, ...]:
 
 
 def find(selector: str) -> Entry:
-    """The rule with this code (in any case) or name.
+    """The rule with this code or name, in any case.
 
     Raises:
         UnknownRuleError: there is none.
     """
     for entry in index():
-        if selector.upper() == entry.code or selector == entry.name:
+        if selector.upper() == entry.code or selector.lower() == entry.name:
             return entry
     raise UnknownRuleError(selector, [word for entry in index() for word in (entry.code, entry.name)])
 

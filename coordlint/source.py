@@ -177,6 +177,8 @@ def decode_source(data: bytes, path: str) -> Source:
 def replace_file(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file in one step: nobody ever sees half of it. The permissions of an existing file are kept.
 
+    What is no file, such as a pipe or `/dev/null`, is written to and stays what it is.
+
     Raises:
         OSError: the folder or the file must not be written, or the disk is full.
     """
@@ -186,6 +188,10 @@ def replace_file(path: str | os.PathLike[str], text: str) -> None:
 
     if target.exists() and not os.access(target, os.W_OK):  # replacing it would go round its permissions
         raise PermissionError(errno.EACCES, strerror(errno.EACCES))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with open(target, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        return
     handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:

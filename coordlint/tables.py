@@ -33,8 +33,10 @@ def load() -> Tables:
     path = os.path.join(base, f"grammar-{key}-{marshal.version}.bin")
     try:
         with open(path, "rb") as file:
-            steps, rules, *rest = marshal.loads(file.read())
-        return Tables(steps, [Rule(*rule) for rule in rules], *rest)
+            data = cache.unsealed(file.read())
+        if data is not None:
+            steps, rules, *rest = marshal.loads(data)
+            return Tables(steps, [Rule(*rule) for rule in rules], *rest)
     except (OSError, ValueError, EOFError, TypeError):
         pass
     made = tables_of(build(text))
@@ -42,7 +44,7 @@ def load() -> Tables:
     try:
         os.makedirs(base, exist_ok=True)
         with open(scratch, "wb") as file:
-            file.write(marshal.dumps((made.steps, [tuple(rule) for rule in made.rules], *made[2:])))
+            file.write(cache.sealed(marshal.dumps((made.steps, [tuple(rule) for rule in made.rules], *made[2:]))))
         os.replace(scratch, path)
     except OSError:
         pass

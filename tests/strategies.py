@@ -88,7 +88,7 @@ def _one(draw: st.DrawFn, things: Sequence[str]) -> str:
 
 def _maybe(draw: st.DrawFn, text: str | Callable[[], str], *, of: int = 3) -> list[str]:
     """The line, one time in ``of``."""
-    if draw(st.integers(1, of)) > 1:
+    if draw(st.integers(1, of)) < of:
         return []
     return [text() if callable(text) else text]
 
@@ -231,7 +231,7 @@ def _message(draw: st.DrawFn, kind: str, name: str, world: _World) -> list[Part]
 
 
 def _service(draw: st.DrawFn, name: str, world: _World) -> Part:
-    external = "external " if draw(st.integers(1, 5)) == 1 else ""
+    external = "external " if draw(st.integers(1, 5)) == 5 else ""
     replicas = draw(st.integers(1, 4))
     lines = [
         *_maybe(draw, f"replicas {replicas}"),
@@ -272,7 +272,7 @@ def _trigger(draw: st.DrawFn, world: _World) -> str:
         choices.append(f"on {' and '.join(events)} within {_one(draw, DURATIONS)} by id")
     if world.stores:
         choices.append(f"on change of {_one(draw, world.stores)}.rows")
-    via = f" via {_one(draw, world.channels)}" if world.channels and draw(st.integers(1, 5)) == 1 else ""
+    via = f" via {_one(draw, world.channels)}" if world.channels and draw(st.integers(1, 5)) == 5 else ""
     return _one(draw, choices) + via
 
 

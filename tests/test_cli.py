@@ -15,7 +15,9 @@ from coordlint import __version__
 from coordlint.cli import run, wants_color
 from coordlint.rule import Rule
 
-CLEAN = "external service Shopper { calls Orders.Ask }\nquery Ask\nservice Orders { replicas 3  handles Ask succeeds }\n"
+CLEAN = (
+    "external service Shopper { calls Orders.Ask }\nquery Ask\nservice Orders { replicas 3  handles Ask succeeds }\n"
+)
 BROKEN = CLEAN.replace("3", "three")
 
 
@@ -169,13 +171,13 @@ def test_any_other_crash_asks_for_a_report_too(clean, capsys, monkeypatch):
 def test_the_current_folder_is_the_default(clean, broken, capsys):
     assert run(["check", "--format", "concise"]) == 1
     out = capsys.readouterr().out
-    assert "broken.coord:1:27: error[SYN001 syntax-error]" in out
+    assert "broken.coord:3:27: error[SYN001 syntax-error]" in out
     assert "2 files: 1 error" in out
 
 
 def test_a_path_below_the_current_folder_is_shown_relative_to_it(broken, here, capsys):
     run(["check", str(here / broken), "--format", "concise"])
-    assert capsys.readouterr().out.startswith("broken.coord:1:")
+    assert capsys.readouterr().out.startswith("broken.coord:3:")
 
 
 def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
@@ -185,7 +187,7 @@ def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 def test_standard_input_has_a_name(monkeypatch, capsys):
     feed(monkeypatch, BROKEN.encode())
     assert run(["check", "-", "--stdin-filename", "designs/new.coord", "--format", "concise"]) == 1
-    assert capsys.readouterr().out.startswith("designs/new.coord:1:27: error[SYN001")
+    assert capsys.readouterr().out.startswith("designs/new.coord:3:27: error[SYN001")
 
 
 def test_standard_input_without_a_name(monkeypatch, capsys):
@@ -230,7 +232,7 @@ def test_one_run_writes_several_reports(broken, capsys):
         "out.json",
     ]
     assert run(["check", broken, *args]) == 1
-    assert capsys.readouterr().out.startswith("broken.coord:1:27: error")
+    assert capsys.readouterr().out.startswith("broken.coord:3:27: error")
     assert json.loads(Path("out.sarif").read_text())["version"] == "2.1.0"
     assert json.loads(Path("out.json").read_text())["version"] == 1
 

@@ -35,7 +35,14 @@ def test_a_file_that_another_includes_is_no_design_of_its_own():
     write("common.coord")
     write("alone.coord")
     assert find_designs(["."]) == ("alone.coord", "shop.coord")
-    assert find_designs(["shop.coord", "common.coord", "stock.coord"]) == ("common.coord", "shop.coord")
+    assert find_designs([".", "parts"]) == ("alone.coord", "shop.coord")
+
+
+def test_a_file_that_is_named_is_a_design_whoever_includes_it():
+    write("shop.coord", 'include "stock.coord"')
+    write("stock.coord")
+    assert find_designs(["shop.coord", "stock.coord"]) == ("shop.coord", "stock.coord")
+    assert find_designs([".", "stock.coord"]) == ("shop.coord", "stock.coord")
 
 
 def test_a_file_is_checked_on_its_own_if_its_includer_is_not_given():

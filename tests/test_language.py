@@ -13,6 +13,7 @@ from lark.exceptions import LarkError
 
 from coordlint.design import Design, load
 from coordlint.parse import grammar, parse
+from coordlint.rule import index
 from coordlint.source import Source
 from coordlint.syntax import Clause, Name, Ref
 from coordlint.tables import build, grammar_text
@@ -244,3 +245,14 @@ def test_keywords_have_borders(word: str):
     """`pivottimeout 5s` is a name that nobody declared, never two attributes."""
     document = parse(Source("", f"workflow W in S {{ {word}timeout 5s }}"))
     assert [problem.primary.span.text for problem in document.problems] == [f"{word}timeout"]
+
+
+def test_the_ignores_of_the_reference_name_rules():
+    named = [
+        word.strip()
+        for example in EXAMPLES
+        for selectors in re.findall(r"ignore\[([^\]]*)\]", example.text)
+        for word in selectors.split(",")
+    ]
+    assert named
+    assert set(named) - {word for entry in index() for word in (entry.code, entry.name)} == set()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     ("coordlint", "grammar", "starter"),
-    ("source", "names"),
+    ("source", "names", "versions"),
     ("discover",),
     ("cache",),
     ("finding",),
@@ -23,7 +23,7 @@ LAYERS = (
     ("tree",),
     ("parse", "recovery", "frontends"),
     ("system",),
-    ("facts", "process", "resolve"),
+    ("facts", "references", "lowering", "process", "resolve"),
     ("graph",),
     ("analysis",),
     ("explore",),
@@ -39,6 +39,7 @@ LAYERS = (
 """From the ground up: a module imports from its own layer and those below."""
 
 WORLD = {
+    "coordlint": "finds the rules in a checkout",
     "cli": "the command line",
     "lsp": "the language server",
     "source": "reads files",

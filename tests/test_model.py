@@ -13,9 +13,9 @@ import pytest
 from coordlint import design as design_module
 from coordlint.design import Design, load
 from coordlint.finding import Finding
-from coordlint.resolve import in_range, version_key
 from coordlint.source import Source, SourceError
 from coordlint.system import Action, Backoff, Compatibility, Guard, Process, System, Workflow
+from coordlint.versions import in_range, version_key
 
 
 def read(text: str) -> Design:
@@ -119,6 +119,17 @@ def test_the_meant_name_is_taken_so_that_one_misspelling_costs_one_finding():
     assert system.services["S"].uses[0].target is system.brokers["Kafka"]
     emit = next(action for action in system.actions if action.kind == "emit")
     assert emit.message is system.messages["OrderPlaced"]
+
+
+def test_near_misses_are_looked_for_within_reason():
+    """Where a file is missing, thousands of names are."""
+    count = 3000
+    declared = "".join(f"event Declared{number:05}\n" for number in range(count))
+    missing = "".join(f"service S{number} {{ emits Missing{number:05} }}\n" for number in range(count))
+    design = read(declared + "service First { emits Declared0x007 }\n" + missing)
+    assert len(design.problems) == count + 1
+    assert design.problems[0].help == "did you mean `Declared00007`?"
+    assert design.problems[-1].help == "declare it, or correct the name"
 
 
 def test_a_phantom_stands_in_for_what_nobody_declares():
@@ -371,6 +382,8 @@ ABOVE_ZERO = "give a value above zero, or leave it out"
         ("service S { calls { backoff 2s up to 1s } }", "backoff begins at 2s and is capped below that", "raise the cap"),
         ("service S { calls { backoff 2s x0.5 } }", "a backoff factor of 0.5 makes each wait shorter",
          "give a factor of 1 or more"),
+        ('service ""', "a service has an empty name", "write a name between the quotes"),
+        ('event A, " "', "a message has an empty name", "write a name between the quotes"),
         ("event E { deprecated until 2027-02-30 }", "`2027-02-30` is no day of the calendar", "correct the date"),
         ("event E { migrating until 2027-13-01 }", "`2027-13-01` is no day of the calendar", "correct the date"),
         ("broker K { replication 2 min-insync 3 }", "broker `K` has `min-insync 3` but only `replication 2`",

@@ -25,7 +25,8 @@ from coordlint.tables import grammar_text
 from coordlint.tree import maker
 
 ROOT = Path(__file__).parent.parent
-DESIGNS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "fixtures").rglob("*.coord"))}
+SYSTEMS = sorted((ROOT / "fixtures" / "systems").rglob("*.coord"))
+DESIGNS = {path.stem: path.read_text(encoding="utf-8") for path in SYSTEMS}
 REFERENCE = re.findall(
     r"^```coord(?: \w+)?\n(.*?)^```$", (ROOT / "grammar" / "README.md").read_text(encoding="utf-8"), re.M | re.S
 )
@@ -190,7 +191,7 @@ soups = st.lists(st.tuples(st.sampled_from(LEXEMES), st.sampled_from(BLANKS)), m
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(walks())
 def test_whatever_parses_has_the_tokens_that_lark_finds(text: str):
     assert tokens(text) == tokens_by_lark(text)
@@ -460,6 +461,14 @@ ERRORS: dict[str, tuple[str, list[str], str]] = {
          "1:2 `}` unmatched `}` | remove it, or open the body that it closes"],
         "service A",
     ),
+    "a closing brace in an unfinished declaration": (
+        "service A { } monitor\n}\nservice B { zones 2 }",
+        [
+            "2:1 `}` expected a name after `monitor`, found `}`",
+            "2:1 `}` unmatched `}` | remove it, or open the body that it closes",
+        ],
+        "service A service B { zones }",
+    ),
     "a body without a keyword": (
         "service A {\n  {\n  zones 2 }\n  replicas 3\n}\nservice B",
         [f"2:3 `{{` {SERVICE}, found `{{`"],
@@ -631,7 +640,7 @@ def damages(draw: st.DrawFn) -> tuple[str, str, int]:
     return text, damaged, token.start
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(damages())
 def test_one_damaged_token_costs_what_is_around_it(damage: tuple[str, str, int]):
     text, damaged, start = damage
@@ -708,7 +717,7 @@ HOSTILE: dict[str, bytes] = {
     "100,000 opening braces": b"{\n" * 100_000,
     "100,000 opening braces on a line": b"{" * 99_999,
     "100,000 lines of something else": b"<xml/>\n" * 100_000,
-    "a long way to the error": b"service A { replicas 3 }\n" * 20_000 + b"x",
+    "a long way to the error": b"service A { replicas 3 }\n" * 5_000 + b"x",
     "every control character": bytes(range(32)) + b'service "' + bytes(range(1, 10)) + b'" { }',
     **{
         f"{what} {number[:4]}… of {len(number)} digits": template.replace("N", number).encode()
@@ -737,11 +746,10 @@ HOSTILE: dict[str, bytes] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_input_gives_findings_and_no_traceback(name: str):
     source = decode_source(HOSTILE[name], "hostile.coord")
-    for profile in ("default", "production"):
-        result = check(load("hostile.coord", stdin=source, profile=profile))
-        assert result.crashes == ()
-        for finding in result.findings:
-            assert finding.code != "SYN001" or len(finding.message) < 200
+    result = check(load("hostile.coord", stdin=source, profile="production"))
+    assert result.crashes == ()
+    for finding in result.findings:
+        assert finding.code != "SYN001" or len(finding.message) < 200
 
 
 @pytest.mark.parametrize(

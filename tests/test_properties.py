@@ -21,11 +21,17 @@ from coordlint.check import Result, check
 from coordlint.design import Design, load
 from coordlint.finding import PROFILES, Finding
 from coordlint.source import Source
+from coordlint.system import System
 
 ROOT = Path(__file__).parent.parent
-DESIGNS = sorted((ROOT / "fixtures").rglob("*.coord"))
+DESIGNS = sorted((ROOT / "fixtures" / "systems").rglob("*.coord"))
 
-slow = settings(deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = os.environ.get("COORDLINT_EXAMPLES")
+"""How many designs each property is tried on; the same ones each time unless it is set."""
+
+usual = settings(
+    max_examples=int(EXAMPLES or 40), derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def read(text: str, profile: str = "default") -> Design:
@@ -41,14 +47,34 @@ def run(text: str, profile: str = "default") -> Result:
 # ------------------------------------------------------------------------------------------------ nothing crashes
 
 
-@settings(slow, max_examples=60)
+@usual
 @given(plans(), st.sampled_from(PROFILES))
 def test_every_design_can_be_checked(plan: Plan, profile: str):
     text = plan.text()
     design = read(text, profile)
     assert [f"{problem.code} {problem.message}" for problem in design.problems] == []
+    is_well_formed(design.system)
     for finding in run(text, profile).findings:
         reads_well(finding, text)
+
+
+def is_well_formed(system: System) -> None:
+    for process in system.processes:
+        actions = [system.actions[index] for index in process.actions]
+        kinds = Counter(action.kind for action in actions)
+        assert kinds["start"] == kinds["end"] == 1
+        assert kinds["failed"] == (0 if process.contract else 1)
+        assert actions[0].kind == "start"
+        assert actions[-1].kind == "end"
+        assert actions[-1].edges == []
+        for action in actions:
+            assert action.process is process
+            assert {edge.target for edge in action.edges} <= set(process.actions)
+        for step in process.steps:
+            assert {*step.actions, *step.compensation} <= set(process.actions)
+    assert [action.id for action in system.actions] == list(range(len(system.actions)))
+    assert [index for process in system.processes for index in process.actions] == list(range(len(system.actions)))
+    assert len({process.path for process in system.processes}) == len(system.processes)
 
 
 def reads_well(finding: Finding, text: str) -> None:
@@ -63,7 +89,7 @@ def reads_well(finding: Finding, text: str) -> None:
         assert not re.search(r"\b(None|True|False|nan|inf|Fact|Quantity|\w+_\w+)\b", re.sub(r"`[^`]*`", "", word)), word
 
 
-@settings(slow, max_examples=60)
+@usual
 @given(plans(), st.sampled_from(PROFILES), st.data())
 def test_every_damaged_design_can_be_checked(plan: Plan, profile: str, data: st.DataObject):
     text = plan.text()
@@ -80,63 +106,26 @@ def test_every_damaged_design_can_be_checked(plan: Plan, profile: str, data: st.
     run(text, profile)
 
 
-@settings(slow, max_examples=60)
-@given(plans())
-def test_control_flow_is_well_formed(plan: Plan):
-    system = read(plan.text()).system
-    for process in system.processes:
-        actions = [system.actions[index] for index in process.actions]
-        kinds = Counter(action.kind for action in actions)
-        assert kinds["start"] == kinds["end"] == 1
-        assert kinds["failed"] == (0 if process.contract else 1)
-        assert actions[0].kind == "start"
-        assert actions[-1].kind == "end"
-        assert actions[-1].edges == []
-        for action in actions:
-            assert action.process is process
-            assert system.actions[action.id] is action
-            assert {edge.target for edge in action.edges} <= set(process.actions)
-            assert (
-                action.edges
-                or action.kind in {"end", "failed", "fork", "choice", "call"}
-                or in_side_block(action.region)
-            )
-        for step in process.steps:
-            assert {*step.actions, *step.compensation} <= set(process.actions)
-    assert [action.id for action in system.actions] == list(range(len(system.actions)))
-    assert [index for process in system.processes for index in process.actions] == list(range(len(system.actions)))
-    assert len({process.path for process in system.processes}) == len(system.processes)
-
-
-def in_side_block(region: str) -> bool:
-    return region != "main"
-
-
 # ------------------------------------------------------------------------------------------------ names and order
 
 
-def shape(result: Result) -> Counter[tuple[str, int | None]]:
+@usual
+@given(plans(), st.randoms(use_true_random=False), st.sampled_from(PROFILES))
+def test_neither_names_nor_the_order_of_declarations_matter(plan: Plan, random: Random, profile: str):
+    names = list(WORDS)
+    random.shuffle(names)
+    result = run(plan.text(), profile)
+    rearranged, renamed = run(plan.text(order=random), profile), run(plan.text(names=names), profile)
+    assert said(result) == said(rearranged)
+    assert codes(result) == codes(renamed)
+
+
+def codes(result: Result) -> Counter[tuple[str, int | None]]:
     return Counter((finding.code, finding.severity) for finding in result.findings)
 
 
-@settings(slow, max_examples=50)
-@given(plans(), st.randoms(use_true_random=False), st.sampled_from(PROFILES))
-def test_names_do_not_matter(plan: Plan, random: Random, profile: str):
-    names = list(WORDS)
-    random.shuffle(names)
-    before, after = run(plan.text(), profile), run(plan.text(names=names), profile)
-    assert shape(before) == shape(after)
-
-
-@settings(slow, max_examples=50)
-@given(plans(), st.randoms(use_true_random=False), st.sampled_from(PROFILES))
-def test_the_order_of_declarations_does_not_matter(plan: Plan, random: Random, profile: str):
-    before, after = run(plan.text(), profile), run(plan.text(order=random), profile)
-
-    def said(result: Result) -> Counter[tuple[str, int | None, str]]:
-        return Counter((one.code, one.severity, one.message) for one in result.findings)
-
-    assert said(before) == said(after)
+def said(result: Result) -> Counter[tuple[str, int | None, str]]:
+    return Counter((finding.code, finding.severity, finding.message) for finding in result.findings)
 
 
 # ------------------------------------------------------------------------------------------------ the same bytes
@@ -159,7 +148,7 @@ for path in json.load(sys.stdin):
 def some_designs(tmp_path_factory) -> list[str]:
     texts: list[str] = []
 
-    @settings(slow, max_examples=25, phases=[Phase.generate], database=None, derandomize=True)
+    @settings(usual, max_examples=15, phases=[Phase.generate])
     @given(plans())
     def collect(plan: Plan) -> None:
         texts.append(plan.text())
@@ -213,7 +202,7 @@ def weaker(text: str) -> list[str]:
     return missing
 
 
-@settings(slow, max_examples=40)
+@usual
 @given(plans())
 def test_a_stricter_profile_finds_no_less(plan: Plan):
     assert weaker(plan.text()) == []

@@ -492,7 +492,6 @@ def test_a_handler_that_orchestrates_is_read_like_a_workflow():
 
 
 def test_one_service_and_one_store_is_a_hint():
-    more = "command Close service Books { handles Close { writes BookDb.closed or fails } handles Open writes BookDb.open }"
     more = "command Open, Close store BookDb service Books { handles Open writes BookDb.open "
     more += "handles Close { writes BookDb.closed  succeeds or fails } }"
     text = f"workflow W in Orders {{\nstarts on Place\nstep open calls Open\nstep close calls Close }}\n{PARTS}{more}"
@@ -562,6 +561,16 @@ def test_compensations(undo: str, codes: list[str]):
     service Inventory2 { handles Other writes LedgerDb.others  handles Bare { } }
     """
     assert workflow(f"step reserve calls Reserve {{ {undo} }} {CHARGE}", more) == codes
+
+
+def test_the_failure_block_of_a_compensation_runs_when_the_compensation_fails():
+    body = f"step reserve calls Reserve {{ compensate Release {{ on failure {{ calls Note }} }} }} {CHARGE}"
+    design = read(f"workflow W in Orders {{ starts on Place {body} }}\n{PARTS}")
+    process = design.system.workflows["W"].process
+    by_name = {a.message.name: a for a in design.system.actions_of(process, "call")}
+    edges = {edge.kind: edge.target for edge in by_name["Release"].edges}
+    assert edges["failure"] == by_name["Note"].id
+    assert [edge.target for edge in by_name["Charge"].edges if edge.kind == "failure"] == [by_name["Release"].id]
 
 
 def test_what_a_compensation_does_not_say_is_asked_where_another_one_says_it():

@@ -68,8 +68,8 @@ class Causality:
         return self._done[action if isinstance(action, int) else action.id]
 
     def sent(self, message: Message) -> int:
-        """The node that holds when the message can be delivered."""
-        return self._sent[message]
+        """The node that holds when the message can be delivered; what an unresolved name stands for always can."""
+        return self._message_source(message)
 
     def up(self, component: Component) -> int:
         """The given node that stands for the component being up."""
@@ -96,6 +96,7 @@ class Causality:
 
     def _build(self) -> None:
         system, graph = self.system, self.graph
+        self._phantom()
         self.components = [*system.services.values(), *system.stores.values(), *system.brokers.values()]
         for component in self.components:
             self._up[component] = graph.node(given=True)
@@ -118,17 +119,17 @@ class Causality:
 
     def _resource(self, component: Component) -> int:
         """The node that holds when the component and all it ``uses`` are up."""
-        if component.phantom:
+        if component not in self._up:
             return self._phantom()
         if component not in self._available:
             node = self.graph.node(conjunctive=True)
             self._available[component] = node
             for needed in _closure(component):
-                self.graph.edge(self._up[needed] if not needed.phantom else self._phantom(), node)
+                self.graph.edge(self._up[needed] if needed in self._up else self._phantom(), node)
         return self._available[component]
 
     def _phantom(self) -> int:
-        """What an unresolved name stands for always holds: its own finding says enough."""
+        """What an unresolved name, or a second declaration of one, stands for always holds: its own finding says enough."""
         if None not in self._available:
             self._available[None] = self.graph.node(given=True)
         return self._available[None]
@@ -314,6 +315,10 @@ class Causality:
         return {}
 
     def _goal(self, goal: Goal) -> None:
+        if len(goal.targets) == 1:
+            # No node of its own: many flows may share a goal, and none should pay for the others' nodes.
+            self._goals[goal] = self._goal_target(goal.targets[0])
+            return
         node = self.graph.node(conjunctive=goal.mode == "all")
         for target in goal.targets:
             self.graph.edge(self._goal_target(target), node)

@@ -8,12 +8,11 @@ Poll edges (``every`` reading what is written elsewhere) are left out too: time 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from coordlint.analysis.calls import strong_components
+from coordlint.analysis.circles import feedback_edges, shortest_cycle, strong_parts
 from coordlint.analysis.emissions import Emission, emission
 from coordlint.source import Span
 from coordlint.system import Action, Channel, Fact, Message, Process, Service, Store, System
@@ -63,7 +62,7 @@ Verdict: TypeAlias = Literal["endless", "storm", "guarded", "fading"]
 """How a loop ends.
 
 endless: each process of some cycle always causes the next, and nothing stops it.
-storm: each run of a process leads on average to one more run or to several, by the declared chances.
+storm: each run of a process leads on average to at least one more run, by the declared chances.
 guarded: something may end it (a ``when``, an alternative without a chance), but nothing says that it does.
 fading: by the declared chances it dies out.
 """
@@ -76,8 +75,8 @@ class Loop(NamedTuple):
         processes: all of the part, breakers included, in model order.
         cycle: the shortest cycle that is left, as a witness; the first process is the first in model order.
         verdict: how it ends; of the worst remaining part if there are several.
-        gain: how often one run of the first process leads to another run of it, on average and at most; infinity if that
-            is not bounded by what is declared.
+        gain: how often one run of the first process leads to another run of it, on average: at most, and for a storm at least;
+            infinity if that is not bounded by what is declared.
         guards: what may end the cycle, in the order of the cycle.
     """
 
@@ -260,7 +259,7 @@ class Cycles:
     ) -> Loop | None:
         links = self.causes.links(part, kinds)
         rates = {key: emission(self.system, key[0], link.actions) for key, link in links.items()}
-        links = {key: link for key, link in links.items() if rates[key].mean > 0}
+        links = {key: link for key, link in links.items() if rates[key].most > 0}
         witness = self._witness(links, passing)
         if witness is None:
             return None
@@ -272,14 +271,21 @@ class Cycles:
         endless = self._witness(sure, passing)
         if endless is not None:
             return Loop(tuple(part), endless, "endless", loop_gain(_weights(sure, rates), endless[0].source))
+        known = {
+            key: link
+            for key, link in links.items()
+            if rates[key].least > 0 and not _guards(key[0]) and not _hesitates(link.actions)
+        }
+        for rest in connected(known):
+            inside = within(known, rest)
+            storm = self._witness(inside, passing)
+            if storm is not None:
+                gain = loop_gain(_weights(inside, rates, least=True), storm[0].source)
+                if gain >= 1:
+                    return Loop(tuple(part), storm, "storm", gain)
         gain = loop_gain(_weights(links, rates), witness[0].source)
         guards = tuple(self._guards_of(witness, links, rates))
-        exact = all(rates[key].exact for key in links) and not any(_guards(process) for process in part)
-        if gain < 1:
-            return Loop(tuple(part), witness, "fading", gain, guards)
-        if exact and not any(_hesitates(link.actions) for link in links.values()):
-            return Loop(tuple(part), witness, "storm", gain, guards)
-        return Loop(tuple(part), witness, "guarded", gain, guards)
+        return Loop(tuple(part), witness, "fading" if gain < 1 else "guarded", gain, guards)
 
     def _witness(self, links: Links, passing: Callable[[Action], bool]) -> tuple[Hop, ...] | None:
         """The shortest cycle with a passing action, turned so that its first process is the first in model order."""
@@ -368,7 +374,7 @@ class Cycles:
         for move in moves:
             successors[numbers[move.source.name]].append(numbers[move.target.name])
         found = []
-        for part in _strong_parts(successors):
+        for part in strong_parts(successors):
             inside = {names[number] for number in part}
             here = [move for move in moves if move.source.name in inside and move.target.name in inside]
             ways: dict[object, list[object]] = {}
@@ -558,26 +564,40 @@ class Causes:
 
     def parts(self, processes: Iterable[Process], kinds: Callable[[Action], bool]) -> list[list[Process]]:
         """The strongly connected parts with a cycle; each in model order, the parts by their first process."""
-        links = self.links(processes, kinds)
-        nodes: dict[object, int] = {}
-        for (process, via), link in links.items():
-            for node in (process, via, *link.targets):
-                nodes.setdefault(node, len(nodes))
-        successors: list[list[int]] = [[] for _ in nodes]
-        for (process, via), link in links.items():
-            successors[nodes[process]].append(nodes[via])
-            if not successors[nodes[via]]:
-                successors[nodes[via]] = [nodes[target] for target in link.targets]
-        names = list(nodes)
-        parts = []
-        for part in _strong_parts(successors):
-            members = [node for node in (names[number] for number in part) if isinstance(node, Process)]
-            parts.append(sorted(members, key=lambda one: one.start))
-        return sorted(parts, key=lambda part: part[0].start)
+        return connected(self.links(processes, kinds))
 
     def passed(self, processes: Iterable[Process], kinds: Callable[[Action], bool]) -> set[Via]:
         """What those processes pass to each other."""
         return {via for _, via in self.links(processes, kinds)}
+
+
+def connected(links: Links) -> list[list[Process]]:
+    """The strongly connected parts with a cycle; each in model order, the parts by their first process."""
+    nodes: dict[object, int] = {}
+    for (process, via), link in links.items():
+        for node in (process, via, *link.targets):
+            nodes.setdefault(node, len(nodes))
+    successors: list[list[int]] = [[] for _ in nodes]
+    for (process, via), link in links.items():
+        successors[nodes[process]].append(nodes[via])
+        if not successors[nodes[via]]:
+            successors[nodes[via]] = [nodes[target] for target in link.targets]
+    names = list(nodes)
+    parts = []
+    for part in strong_parts(successors):
+        members = [node for node in (names[number] for number in part) if isinstance(node, Process)]
+        parts.append(sorted(members, key=lambda one: one.start))
+    return sorted(parts, key=lambda part: part[0].start)
+
+
+def within(links: Links, processes: Iterable[Process]) -> Links:
+    """The links between those processes."""
+    among = set(processes)
+    return {
+        (process, via): link._replace(targets=tuple(target for target in link.targets if target in among))
+        for (process, via), link in links.items()
+        if process in among and not among.isdisjoint(link.targets)
+    }
 
 
 def breaks(process: Process) -> bool:
@@ -637,11 +657,13 @@ def _condition(hop: Hop) -> str:
     return f"not every run of `{hop.source.name}` gets here"
 
 
-def _weights(links: Links, rates: Mapping[tuple[Process, Via], Emission]) -> dict[Process, dict[Process, float]]:
-    """How often one run of a process leads to one run of another, on average and at most."""
+def _weights(
+    links: Links, rates: Mapping[tuple[Process, Via], Emission], *, least: bool = False
+) -> dict[Process, dict[Process, float]]:
+    """How often one run of a process leads to one run of another, on average and at most (or at least)."""
     result: dict[Process, dict[Process, float]] = {}
     for (process, via), link in links.items():
-        mean = rates[process, via].mean
+        mean = rates[process, via].least if least else rates[process, via].most
         row = result.setdefault(process, {})
         for target in link.targets if mean else ():
             row[target] = row.get(target, 0.0) + mean
@@ -679,132 +701,6 @@ def loop_gain(weights: Mapping[Process, Mapping[Process, float]], start: Process
     return rows.get(start, {}).get(start, 0.0)
 
 
-# ------------------------------------------------------------------------------------------------ shapes
-
-
-def shortest_cycle(
-    successors: Mapping[object, Sequence[object]], edges: Iterable[tuple[object, object]], tries: int = 100
-) -> list[object] | None:
-    """The shortest cycle through one of the edges, as the nodes on it from that edge's source; None if there is none.
-
-    Of several the one of the first edge. A breadth-first search for each edge; of very many edges only the first ``tries``
-    that lie on a cycle are tried.
-    """
-    best: list[object] | None = None
-    for source, target in edges:
-        if tries == 0 or (best is not None and len(best) <= 2):
-            break
-        found = _way_back(successors, source, target, len(best) if best is not None else None)
-        if found is not None:
-            tries -= 1
-            if best is None or len(found) < len(best):
-                best = found
-    return best
-
-
-def _way_back(
-    successors: Mapping[object, Sequence[object]], source: object, target: object, limit: int | None
-) -> list[object] | None:
-    came: dict[object, object] = {target: source}
-    queue = deque([(target, 1)])
-    while queue:
-        node, length = queue.popleft()
-        if node == source:
-            path = [node]
-            while True:
-                node = came[node]
-                if node == source:
-                    return [source, *path[:0:-1]]
-                path.append(node)
-        if limit is not None and length >= limit:
-            continue
-        for following in successors.get(node, ()):
-            if following not in came:
-                came[following] = node
-                queue.append((following, length + 1))
-    return None
-
-
-def feedback_edges(weights: Mapping[tuple[str, str], int], exact_up_to: int = 12) -> tuple[list[tuple[str, str]], bool]:
-    """A smallest set of edges without which the graph has no cycle, and whether no smaller one exists.
-
-    Fewest edges first, then the smallest sum of weights. Exact by dynamic programming over subsets of the nodes
-    (the best order of the nodes, Held and Karp, 1962; time and space 2^n) for up to ``exact_up_to`` nodes of a strongly
-    connected graph; above that the greedy order of Eades, Lin and Smyth (1993).
-    """
-    nodes = sorted({node for edge in weights for node in edge})
-    place = {node: number for number, node in enumerate(nodes)}
-    total = sum(weights.values()) + 1
-    cost = [[0] * len(nodes) for _ in nodes]
-    for (source, target), weight in weights.items():
-        cost[place[source]][place[target]] = total + weight
-    exact = len(nodes) <= exact_up_to
-    order = _best_order(cost) if exact else _greedy_order(cost)
-    rank = {number: i for i, number in enumerate(order)}
-    back = [edge for edge in sorted(weights) if rank[place[edge[0]]] >= rank[place[edge[1]]]]
-    return back, exact
-
-
-def _best_order(cost: list[list[int]]) -> list[int]:
-    """The order of the nodes with the cheapest edges backwards; the first of equal ones."""
-    count = len(cost)
-    best: list[tuple[int, int]] = [(0, -1)] * (1 << count)
-    for mask in range(1, 1 << count):
-        choice: tuple[int, int] | None = None
-        for last in range(count):
-            if mask >> last & 1:
-                rest = mask ^ (1 << last)
-                backward = sum(cost[last][other] for other in range(count) if rest >> other & 1)
-                price = best[rest][0] + backward
-                if choice is None or price < choice[0]:
-                    choice = (price, last)
-        assert choice is not None
-        best[mask] = choice
-    order = []
-    mask = (1 << count) - 1
-    while mask:
-        last = best[mask][1]
-        order.append(last)
-        mask ^= 1 << last
-    return order[::-1]
-
-
-def _greedy_order(cost: list[list[int]]) -> list[int]:
-    """Sinks to the end, sources to the front, else the node with the largest surplus of outgoing edges to the front."""
-    left = set(range(len(cost)))
-    front: list[int] = []
-    back: list[int] = []
-    while left:
-
-        def surplus(node: int) -> tuple[int, int]:
-            going = sum(cost[node][other] for other in left)
-            coming = sum(cost[other][node] for other in left)
-            if going == 0:
-                return (-1, 0)
-            return (1, 0) if coming == 0 else (0, going - coming)
-
-        ranked = sorted(left, key=lambda node: (*surplus(node), -node))
-        if surplus(ranked[0])[0] < 0:
-            back.append(ranked[0])
-            left.discard(ranked[0])
-        else:
-            front.append(ranked[-1])
-            left.discard(ranked[-1])
-    return front + back[::-1]
-
-
-def _strong_parts(successors: list[list[int]]) -> list[list[int]]:
-    """The strongly connected components that have an edge inside, as ascending node numbers, by their first node."""
-    component = strong_components(successors)
-    parts: dict[int, list[int]] = {}
-    for node, number in enumerate(component):
-        parts.setdefault(number, []).append(node)
-    cyclic = {
-        component[node] for node, targets in enumerate(successors) for t in targets if component[t] == component[node]
-    }
-    return sorted(parts[number] for number in cyclic)
-
-
 # ------------------------------------------------------------------------------------------------ dependencies
 
 
@@ -823,7 +719,7 @@ def _tangles(
     for source, target in sorted(edges):
         successors[numbers[source]].append(numbers[target])
     found = []
-    for part in _strong_parts(successors):
+    for part in strong_parts(successors):
         members = {names[number] for number in part}
         inside = {edge: places for edge, places in sorted(edges.items()) if members.issuperset(edge)}
         ways: dict[object, list[object]] = {}

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.analysis.calls import Calls
-from coordlint.resolve import in_range
 from coordlint.source import Span
 from coordlint.system import (
     Action,
@@ -27,6 +26,7 @@ from coordlint.system import (
     System,
     Workflow,
 )
+from coordlint.versions import in_range
 
 if TYPE_CHECKING:
     from coordlint.analysis.flows import FlowView

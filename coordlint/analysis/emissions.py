@@ -14,31 +14,31 @@ class Emission(NamedTuple):
     """How often one run of a process performs one of some actions.
 
     Attributes:
-        mean: the expected number, at most: where a choice declares no chances, the branch with most counts. Infinity for what
-            stands in a loop without a declared bound.
-        exact: the chances of all choices that matter are declared, so the mean is no mere bound.
+        least, most: bounds of the expected number. They differ where a choice declares no chances: its rest goes to the branch
+            with least or with most. ``most`` is infinity for what stands in a loop without a declared bound.
         certain: every run performs at least one of them, unless something fails technically. A ``for each`` counts as having
             an item.
     """
 
-    mean: float
-    exact: bool
+    least: float
+    most: float
     certain: bool
 
 
 def emission(system: System, process: Process, actions: Iterable[Action]) -> Emission:
     """How often one run of the process performs one of the actions.
 
-    Forward over the control-flow graph without recursion over its length; only ``parallel`` blocks nest. The mean of a choice is
-    ``sum(p * m) + (1 - sum(p)) * max(m of the branches without a chance)``.
+    Over the control-flow graph without recursion over its length; only ``parallel`` blocks nest. The mean of a choice is the
+    sum of ``p * m`` over the branches, where those without a chance share what the others leave.
     """
     wanted = {action.id for action in actions}
-    mean, exact = _Means(system, process, wanted).total(process.start, None)
-    return Emission(mean, exact, _is_certain(system, process, wanted))
+    least, most = _Means(system, process, wanted).total(process.start, None)
+    certain = _is_certain(system, process, wanted)
+    return Emission(max(least, 1.0) if certain else least, most, certain)
 
 
 class _Means:
-    """The expected number of wanted actions from a node on."""
+    """The expected number of wanted actions from a node on: at least and at most."""
 
     def __init__(self, system: System, process: Process, wanted: set[int]) -> None:
         self.system = system
@@ -51,11 +51,11 @@ class _Means:
             action.span: action.id for action in system.actions_of(process, "join")
         }  # a parallel block's fork and join have the same span
 
-    def total(self, entry: int, stop: int | None) -> tuple[float, bool]:
-        """The mean from the entry on, up to a join that is not counted; and whether it is exact."""
-        values: dict[int, tuple[float, bool]] = {}
+    def total(self, entry: int, stop: int | None) -> _Bounds:
+        """The bounds from the entry on, up to a join that is not counted."""
+        values: dict[int, _Bounds] = {}
         if stop is not None:
-            values[stop] = (0.0, True)
+            values[stop] = _Bounds(0.0, 0.0)
         if entry in values:
             return values[entry]
         for node in self._order(entry, stop):
@@ -85,7 +85,7 @@ class _Means:
         members = self.members[self.component[node]]
         return len(members) > 1 or any(edge.target == node for edge in self.system.actions[node].edges)
 
-    def _value(self, node: int, values: dict[int, tuple[float, bool]]) -> dict[int, tuple[float, bool]]:
+    def _value(self, node: int, values: dict[int, _Bounds]) -> dict[int, _Bounds]:
         if self._loops(node):
             return self._loop(self.members[self.component[node]], values)
         action = self.system.actions[node]
@@ -95,34 +95,13 @@ class _Means:
             parts = [self.total(edge.target, join) for edge in action.edges]
             if join is not None:
                 parts.append(values[join])
-            mean, exact = sum(mean for mean, _ in parts), all(exact for _, exact in parts)
+            after = _Bounds(sum(part.least for part in parts), sum(part.most for part in parts))
         else:
-            mean, exact = self._branches(action, [(edge, values[edge.target]) for edge in action.edges])
-        return {node: (own + mean, exact)}
+            after = _one_of(action, [(edge, values[edge.target]) for edge in action.edges])
+        return {node: _Bounds(own + after.least, own + after.most)}
 
-    def _branches(self, action: Action, edges: list[tuple[Edge, tuple[float, bool]]]) -> tuple[float, bool]:
-        """The mean over the edges of which control takes one."""
-        if not edges:
-            return 0.0, True
-        mean = sum(edge.chance * value for edge, (value, _) in edges if edge.chance and value)
-        exact = all(exact for _, (_, exact) in edges)
-        rest = max(0.0, 1 - sum(edge.chance or 0.0 for edge, _ in edges))
-        if rest < _NEGLIGIBLE:
-            return mean, exact
-        # Chances that do not add up to one leave the rest to the branches without a chance, or else to any branch.
-        left = [(edge, value) for edge, (value, _) in edges if edge.chance is None]
-        left = left or [(edge, value) for edge, (value, _) in edges]
-        most = max(value for _, value in left)
-        if action.kind == "call":
-            # A call is answered; that it may fail technically makes no loop end.
-            usual = [value for edge, value in left if edge.kind == "ok"]
-            exact = exact and bool(usual) and most <= usual[0]
-        else:
-            exact = exact and all(value == most for _, value in left)
-        return mean + rest * most, exact
-
-    def _loop(self, members: list[int], values: dict[int, tuple[float, bool]]) -> dict[int, tuple[float, bool]]:
-        """All nodes of a loop have the same value: what its rounds perform together, and what comes after."""
+    def _loop(self, members: list[int], values: dict[int, _Bounds]) -> dict[int, _Bounds]:
+        """All nodes of a loop have the same bounds: at most what its rounds perform together, and what comes after."""
         actions = [self.system.actions[node] for node in members]
         within = set(members)
         inside = len(within & self.wanted)
@@ -136,10 +115,33 @@ class _Means:
             for edge in action.edges
             if edge.target not in within and edge.target in values
         ]
-        most = max((value for value, _ in after), default=0.0)
-        exact = not inside and all(value == most and exact for value, exact in after)
-        value = (inside * rounds if inside else 0.0) + most, exact
-        return dict.fromkeys(members, value)
+        most = max((value.most for value in after), default=0.0)
+        least = min((value.least for value in after), default=0.0)
+        return dict.fromkeys(members, _Bounds(least, (inside * rounds if inside else 0.0) + most))
+
+
+class _Bounds(NamedTuple):
+    least: float
+    most: float
+
+
+def _one_of(action: Action, edges: list[tuple[Edge, _Bounds]]) -> _Bounds:
+    """The bounds over the edges of which control takes one."""
+    if not edges:
+        return _Bounds(0.0, 0.0)
+    least = sum(edge.chance * value.least for edge, value in edges if edge.chance)
+    most = sum(edge.chance * value.most for edge, value in edges if edge.chance)
+    rest = max(0.0, 1 - sum(edge.chance or 0.0 for edge, _ in edges))
+    if rest < _NEGLIGIBLE:
+        return _Bounds(least, most)
+    # Chances that do not add up to one leave the rest to the branches without a chance, or else to any branch.
+    left = [(edge, value) for edge, value in edges if edge.chance is None] or edges
+    # A call is answered, and a process goes on in time: a loop does not end because something fails technically.
+    usual = [value.least for edge, value in left if edge.kind not in _UNUSUAL[action.kind in {"call", "start"}]]
+    return _Bounds(
+        least + rest * min(usual, default=0.0),
+        most + rest * max(value.most for _, value in left),
+    )
 
 
 def _components(system: System, process: Process) -> dict[int, int]:

@@ -116,7 +116,7 @@ class Forks:
         A timer that looks at data which both have touched is no fork.
         """
         causality = self.causality
-        if second in causality.after((first,)) or first in causality.after((second,)):
+        if self._follows(first, second) or self._follows(second, first):
             return None
         to_first, to_second = self._distances(first), self._distances(second)
         common = to_first.keys() & to_second.keys()
@@ -125,6 +125,18 @@ class Forks:
         if not causality.can_both_happen(first, second, roots):
             return None
         return min(common, key=lambda node: (self._decides(node), to_first[node] + to_second[node], node))
+
+    def _follows(self, source: int, target: int) -> bool:
+        """Whether one node can come after another in any way."""
+        seen, queue = {source}, [source]
+        for node in queue:
+            if node == target:
+                return True
+            for following in self.causality.successors[node]:
+                if following not in seen:
+                    seen.add(following)
+                    queue.append(following)
+        return False
 
     def _decides(self, node: int) -> bool:
         return self.causality.message_at(node) is None and self.system.actions[node].kind == "choice"
@@ -255,13 +267,12 @@ class Forks:
         inside = min(requests)
         views = self._flows_of((inside,)).get(inside, [])
         roots = {root for view in views for root in causality.starts_of(view.flow)}
-        for root in sorted(roots or self._started_by(self.system.actions[inside].process)):
-            reached = self._search((root,), requests, process)
-            for other in self.index.producers(answer):
-                if other.id not in reached or other.process is process:
-                    continue
-                if inside in causality.after((other.id,)):
-                    continue
+        roots = roots or self._started_by(self.system.actions[inside].process)
+        reached = self._search(roots, requests, process)
+        for other in self.index.producers(answer):
+            if other.id not in reached or other.process is process or self._follows(other.id, inside):
+                continue
+            for root in sorted(roots):
                 if causality.can_both_happen(inside, other.id, (root,)):
                     return inside, other, root
         return None
@@ -298,11 +309,13 @@ class Forks:
         ]
 
     def _leads_to(self, request: Action, answer: Message, process: Process) -> bool:
-        found = self._search((self.causality.number(request.message),), (), process)
-        return self.causality.number(answer) in found and request.message is not answer
+        start, goal = self.causality.number(request.message), self.causality.number(answer)
+        return start != goal and goal in self._search((start,), (), process, goal)
 
-    def _search(self, nodes: Iterable[int], without: Iterable[int], process: Process) -> set[int]:
-        """What follows without those nodes, and without messages that let the process itself go on."""
+    def _search(
+        self, nodes: Iterable[int], without: Iterable[int], process: Process, goal: int | None = None
+    ) -> set[int]:
+        """What follows without those nodes, and without messages that let the process itself go on; a goal ends the search."""
         banned = set(without)
         seen = {node for node in nodes if node not in banned}
         stack = list(seen)
@@ -316,6 +329,8 @@ class Forks:
                     continue
                 seen.add(target)
                 stack.append(target)
+                if target == goal:
+                    return seen
         return seen
 
     def _waits_in(self, process: Process, node: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from coordlint.analysis.calls import Calls, Governed, Reason
+from coordlint.analysis.calls import Calls, Governed, Reason, shown
 from coordlint.analysis.courses import forward, in_order
 from coordlint.analysis.flows import FlowView
 from coordlint.system import Action, Backoff, Message, Process, Step, System, Workflow
@@ -480,7 +480,7 @@ class _Spread:
             assert at.action is not None
             spent = at.seconds - at.before.seconds
             if spent > 0:
-                reason = Reason(f"{at.process.name} gets here after up to {seconds_text(spent)}", at.action.span)
+                reason = Reason(f"{shown(at.process)} gets here after up to {seconds_text(spent)}", at.action.span)
                 inner = self.latency.handler_duration(at.process)
                 parts.append(Term(spent, (reason,), inner if self.worst else None))
             at = at.before

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from coordlint.analysis.calls import strong_components
 from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
 from coordlint.analysis.orphans import Orphans
 from coordlint.system import Action, Message, MessageUse, Process, Workflow
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 
 class Standstill(NamedTuple):
@@ -31,7 +29,7 @@ class Cause(NamedTuple):
     """Standstills that nothing else explains, and what stands still with them.
 
     Attributes:
-        members: one, or several that only wait for each other, those that never start before the others.
+        members: one, or several that only wait for each other, waits before the others.
         follows: what stands still because of it, in model order.
         flows: the flows whose goal is never reached because of it, by name.
     """
@@ -146,7 +144,22 @@ class Liveness:
 
     @cached_property
     def _roots(self) -> frozenset[int]:
-        return self.causality.entries | self._asides
+        return self.causality.entries | self._asides | self._returning
+
+    @cached_property
+    def _returning(self) -> frozenset[int]:
+        """What comes back from dead-letter channels: the broker puts it there."""
+        channels = self.orphans.dead_letters
+        events = (message for message in self.system.messages.values() if message.channel in channels)
+        processes = (
+            process for process in self.system.processes if any(trigger.via in channels for trigger in process.triggers)
+        )
+        return frozenset(
+            {
+                *(self.causality.produced(event) for event in events),
+                *(self.causality.entered(process.start) for process in processes),
+            }
+        )
 
     @cached_property
     def _holds(self) -> Set[int]:
@@ -225,31 +238,31 @@ class Liveness:
         return action.kind == "await" or any(self.causality.entered(target) not in self._repaired for target in onward)
 
     @cached_property
-    def _explanations(self) -> nx.DiGraph[int]:
+    def _explanations(self) -> list[list[int]]:
         """Standstill -> those that it explains, by their place in model order."""
-        import networkx as nx
-
-        graph: nx.DiGraph[int] = nx.DiGraph()
         number = {process: i for i, process in enumerate(self._standstills)}
-        graph.add_nodes_from(number.values())
+        explained: list[list[int]] = [[] for _ in number]
         for process, standstill in self._standstills.items():
             for source in self._explained_by(standstill):
                 if source in number:
-                    graph.add_edge(number[source], number[process])
-        return graph
+                    explained[number[source]].append(number[process])
+        return [sorted(set(targets)) for targets in explained]
 
     @cached_property
     def _groups(self) -> list[tuple[Standstill, ...]]:
         """The standstills that are explained by none outside their group, in model order."""
-        import networkx as nx
-
-        standstills = list(self._standstills.values())
-        groups = [
-            sorted(group)
-            for group in nx.strongly_connected_components(self._explanations)
-            if all(source in group for node in group for source in self._explanations.predecessors(node))
-        ]
-        return [tuple(sorted((standstills[i] for i in group), key=_prominence)) for group in sorted(groups)]
+        component = strong_components(self._explanations)
+        led_to = {
+            component[target]
+            for node, targets in enumerate(self._explanations)
+            for target in targets
+            if component[target] != component[node]
+        }
+        groups: dict[int, list[Standstill]] = {}
+        for node, standstill in enumerate(self._standstills.values()):
+            if component[node] not in led_to:
+                groups.setdefault(component[node], []).append(standstill)
+        return [tuple(sorted(group, key=_prominence)) for group in groups.values()]
 
     @cached_property
     def _cause_of(self) -> dict[Process, int]:
@@ -260,23 +273,26 @@ class Liveness:
         queue = deque(found)
         while queue:
             process = queue.popleft()
-            for i in sorted(self._explanations.successors(number[process])):
+            for i in self._explanations[number[process]]:
                 if order[i] not in found:
                     found[order[i]] = found[process]
                     queue.append(order[i])
         return found
 
     def _is_worth_saying(self, group: Sequence[Standstill], loses_flow: bool) -> bool:
-        """A call that cannot end well matters if something waits behind it; for statements out of reach, see SAG307."""
+        """A call that cannot end well matters if something waits behind it.
+
+        Calls in a circle are for CYC501 to name, statements that control never reaches for SAG307.
+        """
         first = group[0].action
         if first is None or first.kind == "await":
             return True
         members = {member.process for member in group}
         order = list(self._standstills)
-        successors = {
-            order[j] for i, process in enumerate(order) if process in members for j in self._explanations.successors(i)
-        }
-        return first.kind == "call" and (loses_flow or not successors <= members)
+        if len(group) > 1 or _leads_to_itself(self._explanations, order.index(group[0].process)):
+            return False  # only calls are left, and CYC501 speaks of circles of calls
+        behind = {order[j] for i, process in enumerate(order) if process in members for j in self._explanations[i]}
+        return first.kind == "call" and not behind & members and (loses_flow or bool(behind))
 
     def _explained_by(self, standstill: Standstill) -> Iterable[Process]:
         """The processes that would end the standstill if they did what their text says."""
@@ -378,13 +394,17 @@ class Liveness:
         return (self.causality.done(node) if message is None else self.causality.sent(message)) in holds
 
 
+def _leads_to_itself(successors: list[list[int]], node: int) -> bool:
+    return node in successors[node]
+
+
 def _prominence(standstill: Standstill) -> int:
-    """What never starts comes first, then what waits in vain."""
+    """What waits in vain comes first, then what never starts."""
     kind = standstill.action.kind if standstill.action is not None else "start"
     return _PROMINENCE.index(kind) if kind in _PROMINENCE else len(_PROMINENCE)
 
 
-_PROMINENCE = ("start", "await", "call")
+_PROMINENCE = ("await", "start", "call")
 
 
 _FRAME = frozenset({"start", "failed"})

@@ -169,6 +169,15 @@ def rate_text(per_second: float) -> str:
 # ------------------------------------------------------------------------------------------------ retries
 
 
+class _Worst(NamedTuple):
+    """The end of a worst chain: its factor, its layers, the last call, and the process above whose chain it continues."""
+
+    factor: float
+    layers: int
+    call: Action | None = None
+    above: Process | None = None
+
+
 class RetryLoad:
     """F7: what retries multiply, over the graph of synchronous calls.
 
@@ -186,7 +195,7 @@ class RetryLoad:
     def __init__(self, calls: Calls, delivery: Delivery) -> None:
         self.calls = calls
         self.delivery = delivery
-        self._worst: dict[Process, tuple[float, Action | None, Process | None]] = {}
+        self._worst: dict[Process, _Worst] = {}
         self._received: dict[Process, Layer | None] = {}
         callers: dict[Process, list[Action]] = {}
         for call in calls.callees:
@@ -204,16 +213,28 @@ class RetryLoad:
             received = self._received[at]
             if received is not None:
                 layers.append(received)
-            _, call, above = self._worst[at]
-            if call is not None:
-                layers += self.layers(call)
-                calls.append(call)
-            at = above
-        return Amplification(self._worst[process][0], tuple(reversed(layers)), tuple(reversed(calls)))
+            worst = self._worst[at]
+            if worst.call is not None:
+                layers += self.layers(worst.call)
+                calls.append(worst.call)
+            at = worst.above
+        return Amplification(self._worst[process].factor, tuple(reversed(layers)), tuple(reversed(calls)))
 
     def factor(self, process: Process) -> float:
         """The factor of :meth:`amplification`."""
-        return self._worst[process][0]
+        return self._worst[process].factor
+
+    def count(self, process: Process) -> int:
+        """The number of layers of :meth:`amplification`."""
+        return self._worst[process].layers
+
+    def above(self, process: Process) -> Process | None:
+        """The process whose chain that of :meth:`amplification` continues, or None where it begins with its last call."""
+        return self._worst[process].above
+
+    def last_call(self, process: Process) -> Action | None:
+        """The last call of the chain, or None if no call amplifies."""
+        return self._worst[process].call
 
     def layers(self, call: Action) -> list[Layer]:
         """The repetitions of one call by its own process, innermost first, those by a factor of 1 left out."""
@@ -233,14 +254,18 @@ class RetryLoad:
     def _compute(self, process: Process, callers: Iterable[Action]) -> None:
         received = self._received[process] = self._redelivery(process)
         base = received.factor if received is not None else 1.0
-        best: tuple[float, Action | None, Process | None] = (base, None, None)
+        received_layers = int(received is not None)
+        best = _Worst(base, received_layers)
         for call in callers:
-            factor = base * math.prod(layer.factor for layer in self.layers(call))
+            found = self.layers(call)
+            factor = base * math.prod(layer.factor for layer in found)
+            count = received_layers + len(found)
             above = call.process if self.calls.propagates(call) else None
             if above is not None:
-                factor *= self._worst[above][0]
-            if factor > best[0]:
-                best = (factor, call, above)
+                factor *= self._worst[above].factor
+                count += self._worst[above].layers
+            if factor > best.factor:
+                best = _Worst(factor, count, call, above)
         self._worst[process] = best
 
     def _redelivery(self, process: Process) -> Layer | None:

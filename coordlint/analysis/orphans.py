@@ -93,13 +93,13 @@ class Orphans:
     def _unpublished(self, event: Message) -> tuple[Place, ...]:
         if event.visibility == "external" or event in self._begun or self.index.emitters.get(event):
             return ()
-        if event.channel in self._dead_letters:
+        if event.channel in self.dead_letters:
             return ()
         places = [
             Place(process, use)
             for process in self.index.started.get(event, ())
             for trigger in process.triggers
-            if trigger.via not in self._dead_letters
+            if trigger.via not in self.dead_letters
             for use in trigger.uses
             if use.message is event
         ]
@@ -119,7 +119,8 @@ class Orphans:
         return frozenset(start.message for flow in flows for start in flow.starts if not isinstance(start, Workflow))
 
     @cached_property
-    def _dead_letters(self) -> frozenset[Channel | None]:
+    def dead_letters(self) -> frozenset[Channel | None]:
+        """The channels that the broker fills with what could not be handled."""
         system = self.index.system
         facts = [channel.fact("dead_letter") for channel in system.channels.values()]
         facts += [process.fact("dead_letter") for process in system.processes]

@@ -106,10 +106,24 @@ def silent_ends(causality: Causality, view: FlowView) -> list[SilentEnd]:
     """
     if view.goal is None or view.level is None:
         return []
+    return [
+        SilentEnd(view, choice, branch, _last_processes(causality, branch.id))
+        for choice, branch in _without_outcome(causality, view, list(_doubtful(causality, view)))
+    ]
+
+
+class _Doubt(NamedTuple):
+    """A branch behind which no goal lies, and the entries of the other branches of its choice as AND/OR nodes."""
+
+    choice: Action
+    branch: Action
+    others: frozenset[int]
+
+
+def _doubtful(causality: Causality, view: FlowView) -> Iterator[_Doubt]:
     actions = causality.system.actions
     goals = {node for goal in (view.flow.success, view.flow.failure) if goal for node in _goal_nodes(causality, goal)}
     goalward = _backwards(causality.predecessors, goals & view.nodes, view.nodes)
-    found = []
     for node in sorted(view.nodes):
         if node >= len(actions) or actions[node].kind != "choice" or actions[node].mode not in {"", "await"}:
             continue
@@ -117,31 +131,39 @@ def silent_ends(causality: Causality, view: FlowView) -> list[SilentEnd]:
         if choice.process.service.external or choice.region == "compensation":
             continue
         targets = list(dict.fromkeys(edge.target for edge in choice.edges if edge.chance != 0))
-        if len(targets) < 2:
-            continue
-        for target in targets:
-            if target in goalward or _fails(causality, target):
-                continue
-            others = {causality.entered(other) for other in targets if other != target}
-            if _reaches_an_end(causality, view, others):
-                continue
-            found.append(SilentEnd(view, choice, actions[target], _last_processes(causality, target)))
-    return found
+        for target in targets if len(targets) > 1 else ():
+            if target not in goalward and not _fails(causality, target):
+                others = frozenset(causality.entered(other) for other in targets if other != target)
+                yield _Doubt(choice, actions[target], others)
 
 
-def _reaches_an_end(causality: Causality, view: FlowView, without: set[int]) -> bool:
-    holds = causality.graph.reached(view.roots, without)
-    goals = [goal for goal in (view.flow.success, view.flow.failure) if goal is not None]
-    return any(causality.goal_node(goal) in holds for goal in goals)
+def _without_outcome(causality: Causality, view: FlowView, doubts: list[_Doubt]) -> Iterator[tuple[Action, Action]]:
+    """Those of the branches that leave no way to a goal, as pairs of choice and branch.
+
+    Where a choice has one other branch, the question is whether both goals need it, which one pass answers for all of them.
+    """
+    goals = [causality.goal_node(goal) for goal in (view.flow.success, view.flow.failure) if goal is not None]
+    if not doubts or any(goal in causality.graph.ground for goal in goals):
+        return
+    needs = causality.graph.critical(view.roots, {node for doubt in doubts for node in doubt.others})
+    needed = set.intersection(*(set(needs.of(goal)) for goal in goals if goal in needs))
+    for doubt in doubts:
+        if len(doubt.others) == 1:
+            lost = doubt.others <= needed
+        else:
+            holds = causality.graph.reached(view.roots, doubt.others)
+            lost = not any(goal in holds for goal in goals)
+        if lost:
+            yield doubt.choice, doubt.branch
 
 
 def _fails(causality: Causality, start: int) -> bool:
-    """Whether the branch declares a failure of its process."""
+    """Whether the branch declares a failure of its process, or is the end of a wait that fails it."""
     actions = causality.system.actions
     seen, stack = {start}, [start]
     while stack:
         action = actions[stack.pop()]
-        if action.kind == "fail":
+        if action.kind in {"fail", "failed"}:
             return True
         for target in _onward(action):
             if target not in seen:

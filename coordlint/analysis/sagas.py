@@ -143,6 +143,7 @@ class Sagas(Conduct):
     def __init__(self, index: Index) -> None:
         super().__init__(index)
         self._reactions: dict[Message, Undo] = {}
+        self._undos: dict[int, Undo] = {}
         self._sagas: dict[Process, Saga] = {}
         self._answers: dict[Process, dict[int, list[int]]] = {}
 
@@ -438,13 +439,18 @@ class Sagas(Conduct):
 
     def undo(self, actions: Iterable[Action]) -> Undo:
         """What those actions may undo: themselves, the handlers of their requests, and the reactions to what they publish."""
-        parts = [self._undo_of(action) for action in actions]
+        parts = [self._undo_by_action(action) for action in actions]
         return Undo(
             frozenset().union(*(part.of for part in parts)),
             frozenset().union(*(part.entities for part in parts)),
             frozenset().union(*(part.acting for part in parts)),
             frozenset().union(*(part.unknown for part in parts)),
         )
+
+    def _undo_by_action(self, action: Action) -> Undo:
+        if action.id not in self._undos:
+            self._undos[action.id] = self._undo_of(action)
+        return self._undos[action.id]
 
     def _undo_of(self, action: Action) -> Undo:
         if action.kind == "write":

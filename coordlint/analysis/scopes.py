@@ -76,7 +76,7 @@ class Provisional(NamedTuple):
 
 
 class DualTrigger(NamedTuple):
-    """One piece of work that a command and an event both start for the same instance, in no order.
+    """One piece of work that a command and an event both start for the same instance, in no order or plainly twice.
 
     Attributes:
         request: the call or send that commands it.
@@ -435,15 +435,25 @@ class Scopes:
     def _twins(self) -> Iterator[DualTrigger]:
         """Handlers of one service, one for a command and one for an event, that do the same."""
         for commanded, reacting, sure in self._alike():
-            event = self._event(reacting)
-            assert event is not None
+            repeated = sure and self._acts(commanded) and self._acts(commanded) == self._acts(reacting)
             for trigger in commanded.triggers:
                 for use in trigger.uses:
                     for request in self.index.senders.get(use.message, ()):
-                        if request.region != "main" or self.is_ordered(request, commanded, reacting.start):
+                        if request.region != "main" or not self.in_one_run(request.id, reacting.start):
                             continue
-                        if self.in_one_run(request.id, reacting.start):
+                        # Whoever says the same act twice means the same act, also in another order.
+                        if repeated or not self.is_ordered(request, commanded, reacting.start):
+                            event = self._moving(reacting, request)
                             yield DualTrigger(request, commanded, event, reacting, None, sure)
+
+    def _acts(self, process: Process) -> set[str]:
+        return {action.text for action in self._in_main_course(process, "act")}
+
+    def _moving(self, process: Process, request: Action) -> Message:
+        """The event that starts a handler in a run with the request."""
+        events = [use.message for trigger in process.triggers for use in trigger.uses if use.message.kind == "event"]
+        together = (one for one in events if self.in_one_run(request.id, self.causality.number(one)))
+        return next(together, events[0])
 
     def _alike(self) -> Iterator[tuple[Process, Process, bool]]:
         """Pairs of a commanded and a reacting process of one service that do the same work, and whether they say so."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.compatibility import directions, mode_of
-from coordlint.resolve import in_range, version_key
 from coordlint.system import Action, Message, MessageUse, Version
+from coordlint.versions import in_range, version_key
 
 if TYPE_CHECKING:
     from coordlint.graph import Index

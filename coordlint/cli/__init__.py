@@ -15,9 +15,10 @@ import click
 from coordlint import __version__
 from coordlint.cli.catalogue import config, explain, rules
 from coordlint.cli.check import check
-from coordlint.cli.draw import graph
+from coordlint.cli.draw import graph, sequence
 from coordlint.cli.fmt import fmt
 from coordlint.cli.project import baseline, completion, init
+from coordlint.cli.report import report
 from coordlint.cli.shared import complain, leave_pipe, one_sentence, wants_color
 from coordlint.cli.verify import verify
 
@@ -66,5 +67,5 @@ def cli() -> None:
     """Check coordination designs: orchestration, choreography and the hybrids between them."""
 
 
-for _command in (check, verify, fmt, rules, explain, config, init, baseline, graph, completion):
+for _command in (check, verify, fmt, rules, explain, config, init, baseline, graph, sequence, report, completion):
     cli.add_command(_command)

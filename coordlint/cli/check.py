@@ -121,7 +121,8 @@ def check(ctx: click.Context, /, **options: object) -> int:
     if given.flag("watch"):
         from coordlint.cli.watch import watch
 
-        return watch(given.paths, lambda: _run(given))
+        recorder = Recorder()
+        return watch(given.paths, lambda: _run(given, recorder), inputs=lambda: recorder.inputs)
     if given.cacheable:
         return _run_cached(given)
     return _run(given)
@@ -159,6 +160,8 @@ class _Options:
             raise click.UsageError("`-` reads the design from standard input and must be the only path")
         if STDIN in self.paths and self.flag("watch"):
             raise click.UsageError("--watch needs files, `-` is standard input")
+        if self.flag("watch") and (self.flag("fix") or self.flag("diff")):
+            raise click.UsageError("--watch only looks: leave --fix and --diff out, or run them once")
         if self.text("stdin_filename") and STDIN not in self.paths:
             raise click.UsageError("--stdin-filename names what `-` reads: give `-` as the path")
 
@@ -204,12 +207,14 @@ def _run_cached(options: _Options) -> int:
     )
     entry = cache.lookup(name)
     if entry is None:
+        began = cache.begin(options.paths or (".",))
         recorder = Recorder()
         with recorder:
             code = _run(options, recorder)
         if code != 2 and recorder.inputs:
-            state = cache.snapshot(recorder.inputs)
-            cache.store(name, cache.Entry(state, recorder.stdout, recorder.stderr, tuple(recorder.files), code))
+            state = cache.snapshot(recorder.inputs, began)
+            if state is not None:
+                cache.store(name, cache.Entry(state, recorder.stdout, recorder.stderr, tuple(recorder.files), code))
         return code
     replay(entry.stdout, entry.stderr, entry.files)
     return entry.code
@@ -253,16 +258,11 @@ def _exit_code(outcome: Outcome, options: _Options) -> int:
 
 def _say_baseline(outcome: Outcome, *, quiet: bool) -> bool:
     """Tell how the findings stand against the baseline; whether it has stale entries."""
-    if outcome.baseline is None:
-        return False
-    path, base = outcome.baseline
-    gone = len(outcome.stale)
-    known = sum(hidden.how == "in the baseline" for hidden in outcome.result.hidden)
-    if not quiet:
-        new = len(outcome.result.findings)
-        prune = "; `coordlint baseline --prune` removes them" if gone else ""
-        hint(f"baseline {path}: {known} known, {new} new, {gone} of {len(base.entries)} gone{prune}")
-    return bool(gone)
+    for path, base, known, new, stale in outcome.baselines:
+        if not quiet:
+            prune = f"; `coordlint baseline --prune --file {path}` removes them" if stale else ""
+            hint(f"baseline {path}: {known} known, {new} new, {len(stale)} of {len(base.entries)} gone{prune}")
+    return any(compared.stale for compared in outcome.baselines)
 
 
 # ------------------------------------------------------------------------------------------------ fixes
@@ -274,15 +274,15 @@ def _fix(request: Request, outcome: Outcome, options: _Options) -> int:
     from coordlint import run
     from coordlint.fix import apply_fixes
 
-    last = outcome
+    outcomes = {id(outcome.result): outcome}
 
     def again(overlay: Mapping[str, Source]) -> Result:
-        nonlocal last
         stdin = request.stdin
         if stdin is not None:
             stdin = overlay.get(os.path.realpath(stdin.path), stdin)
-        last = run.run(replace(request, stdin=stdin), overlay)
-        return last.result
+        found = run.run(replace(request, stdin=stdin), overlay)
+        outcomes[id(found.result)] = found
+        return found.result
 
     fixed = apply_fixes(outcome.result, again, unsafe=options.flag("unsafe_fixes"))
     if fixed.stopped:
@@ -291,19 +291,18 @@ def _fix(request: Request, outcome: Outcome, options: _Options) -> int:
         write(_diff(fixed), utf8=True)
         return int(bool(fixed.sources) and not options.flag("exit_zero"))
     if request.stdin is not None:
-        after = next((new for _, new in fixed.sources.values()), request.stdin)
-        write(after.text, utf8=True)
-    else:
-        for path, (_, after) in fixed.sources.items():
-            write_file(path, marked(after, after.text))
-        for target in options.targets:
+        _, after = fixed.sources.get(os.path.realpath(request.stdin.path), (None, request.stdin))
+        write(marked(after, after.text), utf8=True)
+    for path, (_, after) in fixed.sources.items():
+        if request.stdin is None or path != os.path.realpath(request.stdin.path):
+            write_file(after.path, marked(after, after.text))
+    for target in options.targets:
+        if request.stdin is None or target.file is not None:
             _report(fixed.result, target, options)
     if not options.flag("quiet"):
-        hint(
-            f"applied {fixed.applied} fix{'es' * (fixed.applied != 1)} in {len(fixed.sources)} file{'s' * (len(fixed.sources) != 1)}"
-        )
-    final = last if last.result is fixed.result else run.run(request)
-    return _exit_code(final, options)
+        files = len(fixed.sources)
+        hint(f"applied {fixed.applied} fix{'es' * (fixed.applied != 1)} in {files} file{'s' * (files != 1)}")
+    return _exit_code(outcomes[id(fixed.result)], options)
 
 
 def _diff(fixed: Fixed) -> str:

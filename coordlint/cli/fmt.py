@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -57,12 +56,10 @@ def fmt(paths: tuple[str, ...], check: bool, diff: bool, line_length: int | None
 
 
 def _files(paths: Sequence[str]) -> Sequence[str]:
-    from coordlint.config import find, load
     from coordlint.discover import find_files
+    from coordlint.run import Request, excluded
 
-    configured = find(os.getcwd())
-    exclude = load(configured).exclude if configured else ()
-    return find_files([relative(path) for path in paths], exclude=exclude)
+    return find_files([relative(path) for path in paths], excluded(Request()))
 
 
 def _format_stream(name: str, line_length: int, *, check: bool, diff: bool) -> int:

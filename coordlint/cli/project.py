@@ -85,12 +85,11 @@ def baseline(
         if exists and not (update or prune):
             raise Failure(f"there is a baseline `{target}` already: use --update to make it anew, or --prune")
         folder = os.path.dirname(os.path.abspath(target))
-        base = None if run.settings(Request(config=config, isolated=isolated)).root is not None else folder
-        outcome = run.run(replace(request, base=base, baseline=target if prune else ""))
+        outcome = run.run(replace(request, base=folder, baseline=target if prune else ""))
         if prune:
-            assert outcome.baseline is not None
-            entries = outcome.baseline[1].entries
-            kept = {key: entry for key, entry in entries.items() if key not in outcome.stale}
+            [compared] = outcome.baselines
+            entries = compared.baseline.entries
+            kept = {key: entry for key, entry in entries.items() if key not in compared.stale}
             baselines.write(baselines.Baseline(kept), target)
             hint(f"removed {len(entries) - len(kept)} of {len(entries)} entries from {target}")
             return
@@ -98,7 +97,8 @@ def baseline(
         baselines.write(found, target)
     except (UnknownRuleError, SourceError, ConfigError, baselines.BaselineError) as error:
         raise Failure(str(error)) from None
-    hint(f"wrote {len(found.entries)} findings to {target}")
+    number = len(found.entries)
+    hint(f"wrote {number} finding{'s' * (number != 1)} to {target}")
     if not _configured(request):
         hint(f'use it with `--baseline {target}`, or put `baseline = "{target}"` into {CONFIG}')
 

@@ -93,7 +93,7 @@ def replay(stdout: bytes, stderr: bytes, files: Sequence[tuple[str, str]]) -> No
         write_file(path, text)
     _emit(stdout)
     if stderr:
-        click.echo(stderr.decode("utf-8", "backslashreplace"), err=True, nl=False)
+        click.echo(stderr.decode("utf-8"), err=True, nl=False)
 
 
 def write(text: str, *, utf8: bool = False) -> None:
@@ -144,18 +144,24 @@ def report_crash(code: str, error: Exception) -> None:
 
 
 def complain(message: str) -> int:
-    """Say why the run cannot be done; returns its exit code."""
-    text = message.encode("utf-8", "backslashreplace").decode("utf-8")
-    click.echo(f"coordlint: {text}", err=True)
+    """Say why the run cannot be done, on one line; returns its exit code."""
+    click.echo(f"coordlint: {_one_line(message)}", err=True)
     return 2
 
 
 def hint(message: str) -> None:
     """Say something beside the report: it goes to standard error, so that standard output stays clean for machines."""
-    text = f"coordlint: {message}\n"
+    text = f"coordlint: {_one_line(message)}\n"
     if Recorder.active is not None:
-        Recorder.active.stderr += text.encode("utf-8", "backslashreplace")
+        Recorder.active.stderr += text.encode("utf-8")
     click.echo(text, err=True, nl=False)
+
+
+def _one_line(message: str) -> str:
+    """The message without anything in a name that could break out of its line."""
+    from coordlint.source import printable
+
+    return printable(" ".join(message.split()))
 
 
 def write_file(path: str, text: str) -> None:

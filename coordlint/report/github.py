@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.finding import Severity
 from coordlint.report.style import one_line
+from coordlint.source import printable
 
 if TYPE_CHECKING:
     from coordlint.check import Result
@@ -23,7 +24,7 @@ def render(result: Result, *, color: bool = False, quiet: bool = False) -> str:
         span = finding.primary.span
         rule = result.rule(finding.code)
         properties = {
-            "file": span.source.path,
+            "file": printable(span.source.path),
             "line": span.line,
             "endLine": span.end_line,
             "col": span.column,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.finding import Severity
 from coordlint.report.json import to_json
+from coordlint.report.style import one_line
 
 if TYPE_CHECKING:
     from coordlint.check import Result
@@ -24,7 +25,7 @@ def render(result: Result, *, color: bool = False, quiet: bool = False) -> str:
             {
                 "type": "issue",
                 "check_name": f"{finding.code} {rule.name}" if rule else finding.code,
-                "description": finding.message,
+                "description": one_line(finding.message),
                 "categories": ["Bug Risk"],
                 "severity": _SEVERITIES[finding.severity or Severity.ERROR],
                 "fingerprint": finding.fingerprint,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.report.style import one_line, painter
 from coordlint.report.summary import summary
+from coordlint.source import printable
 
 if TYPE_CHECKING:
     from coordlint.check import Result
@@ -42,7 +43,7 @@ def _row(finding: Finding, result: Result) -> str:
     if finding.help:
         message += f"<br>*help:* {_text(one_line(finding.help))}"
     title = f"{finding.code} {rule.name}" if rule else finding.code
-    return f"| {_SIGNS[severity]} {severity} | **{title}**<br>{message} | {_code(f'{span.source.path}:{span.line}')} |"
+    return f"| {_SIGNS[severity]} {severity} | **{title}**<br>{message} | {_code(printable(f'{span.source.path}:{span.line}'))} |"
 
 
 def _text(text: str) -> str:
@@ -53,7 +54,7 @@ def _text(text: str) -> str:
 
 def _plain(text: str) -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\*_\[\]|~#])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
 
 
 def _code(text: str) -> str:

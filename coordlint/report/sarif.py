@@ -31,8 +31,11 @@ def render(result: Result, *, color: bool = False, quiet: bool = False) -> str:
 def as_log(result: Result) -> dict[str, Any]:
     """The report as values of a SARIF log with one run."""
     indexes = {rule.code: number for number, rule in enumerate(result.rules)}
-    results = [_result(finding, indexes) for finding in result.findings]
-    results += [_suppressed(hidden, indexes) for hidden in result.hidden if hidden.how != "off"]
+    state = {"baselineState": "new"} if result.compared else {}
+    results = [{**_result(finding, indexes), **state} for finding in result.findings]
+    results += [
+        {**_suppressed(hidden, indexes), **_state(hidden, state)} for hidden in result.hidden if hidden.how != "off"
+    ]
     run = {
         "tool": {
             "driver": {
@@ -63,7 +66,7 @@ def as_log(result: Result) -> dict[str, Any]:
 
 
 def _rule(rule: Rule, profile: str) -> dict[str, Any]:
-    severity = severity_in(rule.levels, profile)
+    severity = severity_in(rule.levels, "default" if profile == "minimal" else profile)
     markdown = f"{rule.summary}\n\n{rule.doc.markdown}"
     return {
         "id": rule.code,
@@ -112,6 +115,10 @@ def _step(step: Step, lanes: list[str]) -> dict[str, Any]:
         "nestingLevel": lanes.index(step.receiver),
         "importance": "essential" if step.fault or step.number == 1 else "important",
     }
+
+
+def _state(hidden: Hidden, state: dict[str, str]) -> dict[str, str]:
+    return {"baselineState": "unchanged"} if hidden.how == "in the baseline" else state
 
 
 def _suppressed(hidden: Hidden, indexes: dict[str, int]) -> dict[str, Any]:

@@ -22,7 +22,18 @@ def summary(result: Result, paint: Paint) -> str:
         if number
     ]
     found = ", ".join(counts) or paint("no findings", "good")
-    return f"{what}: {found} ({not_shown(result)})"
+    return f"{what}: {found} ({not_shown(result)}){fixable(result)}"
+
+
+def fixable(result: Result) -> str:
+    """How many of the findings `--fix` repairs, and how many more with `--unsafe-fixes`; empty if none."""
+    fixes = [finding.fix for finding in result.findings if finding.fix is not None]
+    safe = sum(fix.safe for fix in fixes)
+    unsafe = len(fixes) - safe
+    parts = [f"{safe} fixable with --fix"] if safe else []
+    if unsafe:
+        parts.append(f"{unsafe}{' more' if safe else ' fixable'} with --fix --unsafe-fixes")
+    return f". {', '.join(parts)}" if parts else ""
 
 
 def not_shown(result: Result) -> str:

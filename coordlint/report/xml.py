@@ -10,8 +10,8 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;",
 
 
 def escape(text: str) -> str:
-    """The text for an attribute or an element; what XML 1.0 cannot hold at all is written as an escape such as `\\x00`."""
-    return "".join(_ESCAPES.get(char) or (char if is_allowed(char) else printable_char(char)) for char in text)
+    """The text for an attribute or an element; what cannot be printed, or not be in XML, becomes an escape such as `\\x00`."""
+    return "".join(_ESCAPES.get(char) or printable_char(char) for char in text)
 
 
 def tag(name: str, /, **attributes: object) -> str:

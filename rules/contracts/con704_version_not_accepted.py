@@ -64,9 +64,9 @@ from typing import TYPE_CHECKING
 from coordlint.analysis.compatibility import can_read
 from coordlint.analysis.versions import is_readable, named, shown
 from coordlint.finding import Finding, Fix, Label
-from coordlint.resolve import in_range
 from coordlint.rule import rule
 from coordlint.source import Edit
+from coordlint.versions import in_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

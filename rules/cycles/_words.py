@@ -8,7 +8,7 @@ from coordlint.finding import Fix, Label
 from coordlint.source import Edit, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from coordlint.analysis.cycles import Hop, Loop
     from coordlint.system import Process
@@ -47,9 +47,10 @@ def passed(loop: Loop) -> list[str]:
     return [names[-1], *names[:-1]]
 
 
-def hops(cycle: Iterable[Hop]) -> tuple[Label, ...]:
-    """A label for each hop, in the order of the cycle."""
-    return tuple(Label(hop.action.span, f"`{hop.source.service.name}` {_VERBS[hop.action.kind]}") for hop in cycle)
+def hops(cycle: Sequence[Hop]) -> tuple[Label, ...]:
+    """A label for each hop, in the order of the cycle; of a long one the first few and the last."""
+    shown = cycle if len(cycle) <= MOST else (*cycle[: MOST - 1], cycle[-1])
+    return tuple(Label(hop.action.span, f"`{hop.source.service.name}` {_VERBS[hop.action.kind]}") for hop in shown)
 
 
 def others(loop: Loop) -> tuple[str, ...]:

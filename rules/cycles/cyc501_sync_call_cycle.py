@@ -92,7 +92,6 @@ def _finding(loop: Loop) -> Finding:
         related=(*hops_before, *(Label(guard.span, guard.text) for guard in loop.guards)),
         notes=others(loop),
         help="pass on what the callee needs, let one of them hear of it by an event, or move the operations together",
-        silence="" if certain else "no declaration; remove one of the calls",
         subject=loop.cycle[0].source.path,
         levels="E/E/E" if certain else "W/E/E",
     )

@@ -14,7 +14,9 @@ How a loop ends decides what is said about it:
   recognised - but nothing says that it does (warning).
 - By the declared chances it dies out (information). The *gain* `g` is how often one run of a handler leads to another run of it:
   the number of messages sent, times the chance of sending them, multiplied along the loop; over all ways back if there are several.
-  One trigger then leads to `1 / (1 - g)` runs on average: 2 for a gain of 0.5, 10 for 0.9. Chances that are not declared count as 1.
+  One trigger then leads to `1 / (1 - g)` runs on average: 2 for a gain of 0.5, 10 for 0.9. Where chances
+  are missing, it counts as dying out only if it does with the largest possible ones, and as growing only if it does with the
+  smallest.
 
 ## Bad
 

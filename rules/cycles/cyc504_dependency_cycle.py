@@ -76,7 +76,7 @@ from typing import TYPE_CHECKING
 from coordlint.finding import Finding, Label
 from coordlint.rule import rule
 
-from ._words import chain, listed
+from ._words import MOST, chain, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,10 +113,11 @@ def _finding(tangle: Tangle) -> Finding:
     words = "contexts " if tangle.kind == "context" else ""
     in_a_circle = " in a circle" if len(tangle.members) > 2 else ""
     size = "a smallest" if tangle.exact else "a small"
-    pairs = "; ".join(f"`{one.source}` -> `{one.target}`" for one in tangle.feedback)
+    pairs = "; ".join(f"`{one.source}` -> `{one.target}`" for one in tangle.feedback[:MOST])
+    more = f" and {len(tangle.feedback) - MOST} more" if len(tangle.feedback) > MOST else ""
     places = [
         Label(span, f"`{one.source}` {text}")
-        for one in tangle.cycle
+        for one in tangle.cycle[:MOST]
         for span, text in one.places[:1]
         if span != first.places[0][0]
     ]
@@ -126,10 +127,10 @@ def _finding(tangle: Tangle) -> Finding:
         related=tuple(places),
         notes=(
             f"the circle: {chain([one.source for one in tangle.cycle])}",
-            f"{size} set of dependencies to give up: {pairs}",
+            f"{size} set of dependencies to give up: {pairs}{more}",
         ),
         help=f"let `{first.source}` hear of it by an event, or carry what it asks for in the request",
-        silence="no declaration; `# coordlint: ignore[CYC504] why` here",
+        silence="`# coordlint: ignore[CYC504] why this may stay`",
         subject=f"{tangle.kind} {tangle.members[0]}",
         levels="W/W/E" if tangle.crossing else "I/W/W",
     )

@@ -9,7 +9,6 @@ from coordlint.finding import Label
 from coordlint.system import Workflow
 
 if TYPE_CHECKING:
-    from coordlint.analysis.causality import Causality
     from coordlint.system import MessageUse, Process
 
 MOST_LABELS = 6
@@ -44,11 +43,3 @@ def shown(labels: Sequence[Label]) -> tuple[Label, ...]:
     last = labels[MOST_LABELS - 1]
     more = len(labels) - MOST_LABELS
     return (*labels[: MOST_LABELS - 1], Label(last.span, f"{last.text}; {more} more are not shown"))
-
-
-def way(causality: Causality, path: Sequence[int]) -> str:
-    """A causal path in words: the messages on it, and the process in which it begins or ends where that is no message."""
-    words = causality.describe(path)
-    if not words and path:
-        return called(causality.system.actions[path[0]].process)
-    return words

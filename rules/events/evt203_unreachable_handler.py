@@ -198,7 +198,7 @@ def _clues(design: Design, standstill: Standstill) -> list[Label]:
     process, action = standstill
     uses = [use for trigger in process.triggers for use in trigger.uses] if action is None else list(action.uses)
     return [
-        Label(producer.span, f"`{use.message.name}` comes from here only")
+        Label(producer.span, f"`{use.message.name}` comes from here")
         for use in uses
         for producer in design.index.producers(use.message)
         if producer.process is not process or action is not None

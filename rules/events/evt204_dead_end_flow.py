@@ -161,7 +161,7 @@ def _why(design: Design, target: MessageUse | Workflow) -> str:
 def _producers(design: Design, target: MessageUse | Workflow) -> list[Label]:
     if isinstance(target, Workflow):
         return [Label(target.place, "declared here")]
-    return [Label(action.span, "sent here only") for action in design.index.producers(target.message)]
+    return [Label(action.span, "comes from here") for action in design.index.producers(target.message)]
 
 
 def _distant(design: Design, one: Unreached) -> Finding:

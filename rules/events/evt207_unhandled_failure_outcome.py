@@ -43,11 +43,13 @@ flow Order {
 ```coord
 event OrderPlaced, OrderShipped, OrderRejected, OutOfStock
 external service Shop { emits OrderPlaced }
-service Orders {
-  on OutOfStock { acts "puts the order aside" }
+event OrderAccepted
+service Risk {
   on OrderPlaced { emits OrderAccepted or fails OrderRejected }
 }
-event OrderAccepted
+service Orders {
+  on OutOfStock { acts "puts the order aside" }
+}
 service Warehouse {
   on OrderAccepted {
     emits OrderShipped or fails OutOfStock # EVT207

@@ -39,6 +39,14 @@ service Hub {
 }
 ```
 
+```coord
+external service Scanner { emits ParcelScanned }
+event ParcelScanned
+service Hub {
+  on ParcelScanned { notifies }
+}
+```
+
 ## Exempt
 
 With `require-reason = false` in the configuration a comment needs no reason. This rule can be ignored by its name like any

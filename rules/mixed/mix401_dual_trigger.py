@@ -14,7 +14,8 @@ The same work means one of these:
 - two such handlers that write exactly the same entities and announce nothing. That is no proof of the same work, only of the same
   data changed twice in no order, and so a warning.
 
-Both have to be reachable in one run from one entry of the design, and neither may come after the other.
+Both have to be reachable in one run from one entry of the design, and neither may come after the other, unless both say that they do
+the same (`acts "…"`).
 
 ## Bad
 

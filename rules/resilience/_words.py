@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -54,5 +55,5 @@ def is_own(call: Action, fact: Fact) -> bool:
 
 
 def percent(ratio: float) -> str:
-    """A ratio as the language writes it, with up to six digits: ``99.9501%``."""
-    return f"{ratio * 100:.6g}%"
+    """A ratio as the language writes it, cut off (not rounded up) behind four digits: ``99.9501%``."""
+    return f"{math.floor(ratio * 1e6 * (1 + 1e-12)) / 1e4:.6g}%"

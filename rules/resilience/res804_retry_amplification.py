@@ -106,33 +106,26 @@ def check(design: Design) -> Iterator[Finding]:
     """One finding per service at the end of a chain of layers, and one per declared number of a single layer."""
     retries = design.load.retries
     warning, error = check.option(design, "warning"), check.option(design, "error")
-    chains: dict[Process, Amplification] = {}
-    singles: dict[Span, tuple[Layer, list[Process]]] = {}
-    for process in design.system.processes:
-        if retries.factor(process) <= min(warning, error - 1):
-            continue
-        found = retries.amplification(process)
-        if len(found.layers) > 1:
-            chains[process] = found
-        elif found.factor >= error and found.calls and found.layers[0].what is found.calls[-1]:
-            layer = found.layers[0]
-            singles.setdefault(layer.reasons[0].span, (layer, []))[1].append(process)
-    yield from _chains(chains, error)
-    for layer, processes in singles.values():
-        yield _single_call(layer, processes)
-    yield from _redelivery(design, error)
-
-
-def _chains(chains: dict[Process, Amplification], error: float) -> Iterator[Finding]:
-    """A chain that another one continues is part of that one; of the operations of a service the worst is told."""
-    continued = {call.process for chain in chains.values() for call in chain.calls}
+    amplified = [one for one in design.system.processes if retries.factor(one) > min(warning, error - 1)]
+    # A chain that another one continues is part of that one; of the operations of a service the worst is told.
+    chains = [process for process in amplified if retries.count(process) > 1]
+    continued = {retries.above(process) for process in chains}
     by_service: dict[Service, list[Process]] = {}
     for process in chains:
         if process not in continued:
             by_service.setdefault(process.service, []).append(process)
     for ends in by_service.values():
-        worst = max(ends, key=lambda process: chains[process].factor)
-        yield _finding(worst, chains[worst], len(ends) - 1, error)
+        worst = max(ends, key=retries.factor)
+        yield _finding(worst, retries.amplification(worst), len(ends) - 1, error)
+    singles: dict[Span, tuple[Layer, list[Process]]] = {}
+    for process in amplified:
+        call = retries.last_call(process)
+        if call is not None and retries.count(process) == 1 and retries.factor(process) >= error:
+            for layer in retries.layers(call):
+                singles.setdefault(layer.reasons[0].span, (layer, []))[1].append(process)
+    for layer, processes in singles.values():
+        yield _single_call(layer, processes)
+    yield from _redelivery(design, error)
 
 
 def _finding(process: Process, found: Amplification, others: int, error: float) -> Finding:

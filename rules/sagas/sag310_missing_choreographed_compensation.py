@@ -108,7 +108,11 @@ def _finding(rollback: Rollback) -> Finding:
     first = left[0]
     failing = f"`{cause.process.name}` of `{cause.process.service.name}`"
     heard = f"`{event.name}`" if event is not None else f"the failure of {failing}"
-    fails = f"flow `{view.flow.name}` fails with {heard}" if event is not None else f"{failing} fails in flow `{view.flow.name}`"
+    fails = (
+        f"flow `{view.flow.name}` fails with {heard}"
+        if event is not None
+        else f"{failing} fails in flow `{view.flow.name}`"
+    )
     return Finding(
         primary=_done(first),
         message=f"when {fails}, nothing undoes what {joined(services)} did",

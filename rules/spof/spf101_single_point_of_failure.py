@@ -176,19 +176,20 @@ if TYPE_CHECKING:
     from coordlint.analysis.criticality import Critical
     from coordlint.analysis.flows import FlowView
     from coordlint.design import Design
-    from coordlint.system import Fact
+    from coordlint.system import Action, Fact
 
 
 @rule("SPF101", "single-point-of-failure", "W/W/E", evidence="SD")
 def check(design: Design) -> Iterator[Finding]:
     """One finding per component that is known to survive no crash; the unknown ones as the profile wants them."""
     elsewhere = {broker for broker in design.system.brokers.values() if spares_nothing(design, broker)}
+    faults = _faults_of_fallbacks(design)
     unknown = []
     for critical in design.criticals:
         component, crashes = critical.component, critical.tolerance.crashes
         if not _is_ours(component) or component in elsewhere or (crashes is not None and crashes > 0):
             continue
-        flows = tuple(view for view in critical.flows if not _is_fallbacks_fault(design, component, view))
+        flows = tuple(view for view in critical.flows if (component, view) not in faults)
         if crashes is None:
             if flows and not _has_answered(component):
                 unknown.append(replace(critical, flows=flows))
@@ -210,10 +211,19 @@ def _has_answered(component: Component) -> bool:
     return isinstance(component, Store) and component.fact("in_memory").declared and component.fact("owner").declared
 
 
-def _is_fallbacks_fault(design: Design, component: Component, view: FlowView) -> bool:
-    """Whether the flow would do without the component if only its fallbacks had a fate of their own (SPF103)."""
-    calls = [fate.call for fate in design.shared_fates if component in fate.shared and view in fate.flows]
-    return bool(calls) and component not in critical_despite(view, calls)
+def _faults_of_fallbacks(design: Design) -> set[tuple[Component, FlowView]]:
+    """The components that a flow would do without if only its fallbacks had a fate of their own (SPF103)."""
+    shared: dict[FlowView, dict[Component, list[Action]]] = {}
+    for fate in design.shared_fates:
+        for view in fate.flows:
+            for component in fate.shared:
+                shared.setdefault(view, {}).setdefault(component, []).append(fate.call)
+    return {
+        (component, view)
+        for view, components in shared.items()
+        for component, calls in components.items()
+        if component not in critical_despite(view, calls)
+    }
 
 
 # ------------------------------------------------------------------------------------------------ known to be single

@@ -49,7 +49,7 @@ def ratio(first: Sequence[str], second: Sequence[str], runs: int = RUNS) -> tupl
 def start_up() -> None:
     """Help and check against the imports they cannot do without."""
     python = sys.executable
-    coordlint = [python, "-m", "coordlint"]
+    coordlint = [str(Path(python).with_name("coordlint"))]
     imports = [python, "-c", "import lark, click, networkx"]
     click = [python, "-c", "import click"]
     for name, command, base, bar in (
@@ -63,7 +63,7 @@ def start_up() -> None:
 
 def scale() -> None:
     """Cost and memory of a large design against a tenth of it."""
-    command = [sys.executable, "-m", "coordlint", "check", "--no-cache", "--format", "concise"]
+    command = [str(Path(sys.executable).with_name("coordlint")), "check", "--no-cache", "--format", "concise"]
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         for services in (1_000, 10_000):

@@ -24,8 +24,9 @@ def _group(g: int) -> Iterator[str]:
     yield f"  command Begin{g} {{ id: uuid }}"
     for i in range(8):
         yield f"  command Do{g}_{i} {{ id: uuid }}"
-        yield f"  command Undo{g}_{i} {{ id: uuid }}"
-    for name in ("Finished", "Rejected", "Noted"):
+        if i < 7:  # the last step is the pivot, which nothing undoes
+            yield f"  command Undo{g}_{i} {{ id: uuid }}"
+    for name in ("Finished", "Rejected", "Noted", "Closed"):
         yield from (f"  event {name}{g} via facts{g} {{", "    key id", "    id: uuid", "    amount: decimal", "  }")
     yield f"  store DeskDb{g} {{ replicas 3  failover auto }}"
     for i in range(8):
@@ -61,7 +62,8 @@ def _group(g: int) -> Iterator[str]:
         f"      emits Noted{g}",
         "    }",
         f"    on Rejected{g} {{ projection  idempotent by id  writes ReaderDb{g}.rows }}",
-        f"    on Noted{g} {{ notifies  idempotent by id }}",
+        f"    on Noted{g} {{ projection  idempotent by id  writes ReaderDb{g}.rows  emits Closed{g} }}",
+        f"    on Closed{g} {{ notifies  idempotent by id }}",
         "  }",
         f"  store ReaderDb{g} {{ replicas 2  failover auto }}",
         f"  flow Flow{g} {{",
@@ -86,7 +88,13 @@ def _participant(g: int, i: int) -> Iterator[str]:
         f"      writes WorkerDb{g}_{i}.rows",
         '      succeeds or fails "refused"',
         "    }",
-        f"    handles Undo{g}_{i} {{ idempotent by id  compensates Do{g}_{i}  fences  writes WorkerDb{g}_{i}.rows }}",
+        *(
+            [
+                f"    handles Undo{g}_{i} {{ idempotent by id  compensates Do{g}_{i}  fences  writes WorkerDb{g}_{i}.rows }}"
+            ]
+            if i < 7
+            else []
+        ),
         "  }",
         f"  store WorkerDb{g}_{i} {{ replicas 3  failover auto }}",
     )
