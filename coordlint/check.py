@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from coordlint.design import Design
+    from coordlint.explore.verify import Verdict
     from coordlint.rule import Entry
     from coordlint.source import Source
 
@@ -52,6 +53,7 @@ class Result:
         deselected: how many rules did not run because the user left them out.
         crashes: rules that failed.
         compared: whether the findings were held against a baseline.
+        verdicts: what a verification knows about each scene.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -63,6 +65,7 @@ class Result:
     deselected: int = 0
     crashes: tuple[Crash, ...] = ()
     compared: bool = False
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -109,6 +112,7 @@ def select_rules(
     severities: Mapping[str, Severity | None] | None = None,
     profile: str = "default",
     minimal: bool = False,
+    verified: bool = False,
 ) -> Selection:
     """Decide which rules run.
 
@@ -121,6 +125,7 @@ def select_rules(
         severities: severities by selector; None is off.
         profile: one of `PROFILES`.
         minimal: the profile `minimal`: report only what is an error in the profile `default`, whatever the user decided.
+        verified: also the rules that run the design's model (evidence `V`), which are off otherwise unless they are named.
 
     Raises:
         UnknownRuleError: a selector matches no rule.
@@ -136,6 +141,8 @@ def select_rules(
     chosen: list[tuple[Rule, str]] = []
     off = deselected = 0
     for entry in entries:
+        if "V" in entry.evidence and not (verified or any(_specificity(one, entry) == _EXACT for one in select)):
+            continue  # it runs the model, which only `verify` is asked to
         wanted, _ = _most_specific(entry, choices)
         severity, overridden = _most_specific(entry, decided)
         if not wanted or (overridden and severity is None):
@@ -196,6 +203,7 @@ def check(
         selection.off,
         selection.deselected,
         tuple(crashes),
+        verdicts=tuple(design.verification.verdicts) if getattr(design, "verify", None) is not None else (),
     )
 
 
@@ -217,6 +225,7 @@ def merge(results: Sequence[Result]) -> Result:
         hidden=tuple({_place(one.finding): one for result in results for one in result.hidden}.values()),
         compared=any(result.compared for result in results),
         crashes=tuple({crash.rule.code: crash for result in results for crash in result.crashes}.values()),
+        verdicts=tuple(verdict for result in results for verdict in result.verdicts),
     )
 
 

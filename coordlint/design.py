@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.analysis.scopes import Scopes
     from coordlint.analysis.versions import Versions
+    from coordlint.explore.verify import Settings, Verification
     from coordlint.graph import Index
     from coordlint.system import System
 
@@ -48,6 +49,7 @@ class Design:
         system: the resolved model.
         problems: syntax, include and reference findings (SYN and REF codes).
         today: the day that dates are held against; without it nothing is past.
+        verify: how far a verification goes.
         inputs: the files that were looked at, those that are missing among them.
     """
 
@@ -69,6 +71,7 @@ class Design:
         self.options = options or {}
         self.inputs = inputs
         self.today = today
+        self.verify: Settings | None = None
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -200,6 +203,13 @@ class Design:
         from coordlint.analysis.rollback import Rollbacks
 
         return Rollbacks(self.causality, self.sagas, self.failures, self.flows)
+
+    @cached_property
+    def verification(self) -> Verification:
+        """What every workflow and flow can come to under faults, as far as the settings go."""
+        from coordlint.explore.verify import Verification
+
+        return Verification(self.index, self.sagas, self.verify)
 
     @cached_property
     def criticals(self) -> tuple[Critical, ...]:

@@ -48,6 +48,31 @@ class Fix(NamedTuple):
     safe: bool = False
 
 
+class Step(NamedTuple):
+    """A step of a counterexample.
+
+    Attributes:
+        number: from 1.
+        move: deliver, copy, drop, lose, park, overtake, publish, late, early, crash or free.
+        sender, receiver: who takes part; the sender is empty where nobody is known.
+        message: what is delivered; empty for a timer or a crash.
+        text: one sentence.
+        span: the statement.
+        fault: whether it is one of the faults.
+        copy_of: the step whose message it is a copy of, or 0.
+    """
+
+    number: int
+    move: str
+    sender: str
+    receiver: str
+    message: str
+    text: str
+    span: Span
+    fault: bool
+    copy_of: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One fact about a design that a rule reports.
@@ -61,6 +86,7 @@ class Finding:
         silence: the single declaration that would legitimately silence the finding.
         fix: edits that answer the finding.
         subject: the path in the model, such as `workflow Checkout / step charge`.
+        steps: a counterexample that was found by running the design's model.
         levels: a severity triple such as `I/W/E` that replaces the rule's for this finding; `–` is off.
         code: the rule's code; the engine fills it in.
         severity: how much it matters under the profile; the engine fills it in.
@@ -75,6 +101,7 @@ class Finding:
     silence: str = ""
     fix: Fix | None = None
     subject: str = ""
+    steps: tuple[Step, ...] = ()
     levels: str = ""
     code: str = ""
     severity: Severity | None = None

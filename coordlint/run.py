@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint import baseline as baselines
 from coordlint.baseline import Baseline
@@ -22,6 +22,12 @@ from coordlint.discover import find_designs
 from coordlint.finding import Finding, Severity
 from coordlint.ignores import CODE as IGNORE_COMMENTS
 from coordlint.source import Source
+
+if TYPE_CHECKING:
+    from coordlint.explore.verify import Settings
+
+VERIFIED = "VER"
+"""The rules that run the model of a design."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Request:
         baseline: the baseline file; None for the configured one, empty for none.
         base: the folder that fingerprints name files from; None for that of the baseline, else that of the configuration.
         today: the day that dates are held against: ends of ignores, of deprecated versions.
+        verify: run the designs' models that far, and only the rules about them.
     """
 
     paths: tuple[str, ...] = ()
@@ -53,6 +60,7 @@ class Request:
     baseline: str | None = None
     base: str | None = None
     today: date | None = None
+    verify: Settings | None = None
 
 
 class Checked(NamedTuple):
@@ -244,14 +252,15 @@ def _selection(request: Request, config: Config) -> Selection:
         severities[selector] = severity
     return select_rules(
         select=(
-            *(chosen or config.select or ("ALL",)),
-            *(() if chosen else config.extend_select),
+            *(chosen or ((VERIFIED,) if request.verify is not None else config.select) or ("ALL",)),
+            *(() if chosen or request.verify is not None else config.extend_select),
             *request.extend_select,
         ),
         ignore=(*(() if chosen else config.ignore), *request.ignore),
         severities=severities,
         profile="default" if profile == "minimal" else profile,
         minimal=profile == "minimal",
+        verified=request.verify is not None,
     )
 
 
@@ -269,6 +278,7 @@ def _check(
         overlay=overlay,
         today=request.today,
     )
+    design.verify = request.verify
     result = check(
         design,
         selection,

@@ -20,6 +20,7 @@ from coordlint.cli.fmt import fmt
 from coordlint.cli.project import baseline, completion, init
 from coordlint.cli.report import report
 from coordlint.cli.shared import complain, leave_pipe, one_sentence, wants_color
+from coordlint.cli.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,5 +67,5 @@ def cli() -> None:
     """Check coordination designs: orchestration, choreography and the hybrids between them."""
 
 
-for _command in (check, fmt, rules, explain, config, init, baseline, graph, sequence, report, completion):
+for _command in (check, verify, fmt, rules, explain, config, init, baseline, graph, sequence, report, completion):
     cli.add_command(_command)

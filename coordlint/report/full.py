@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coordlint.explore.story import diagram, sentences
 from coordlint.report.snippet import excerpts
 from coordlint.report.style import count, one_line, painter
 from coordlint.report.summary import summary
+from coordlint.source import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,11 @@ def _finding(finding: Finding, name: str, paint: Paint) -> Iterator[str]:
     yield paint(f"{severity}[{title}]", severity) + paint(f": {one_line(finding.message)}", "strong")
     lines, gutter = excerpts(finding, paint)
     yield from lines
+    if finding.steps:
+        yield paint(" " * gutter + " |", "gutter")
+        yield f"{paint(' ' * gutter + ' =', 'gutter')} {paint('run:', 'strong')} the shortest way there"
+        for line in (*diagram(finding.steps), *sentences(finding.steps)):
+            yield " " * (gutter + 3) + printable(line)
     tail = [("help", finding.help), *(("note", note) for note in finding.notes)]
     if finding.fix:
         tail.append(("fix", finding.fix.title + ("" if finding.fix.safe else " (unsafe: confirm it)")))

@@ -13,7 +13,8 @@ from coordlint.source import printable_char
 
 if TYPE_CHECKING:
     from coordlint.check import Result
-    from coordlint.finding import Finding, Label
+    from coordlint.explore.verify import Verdict
+    from coordlint.finding import Finding, Label, Step
     from coordlint.source import Span
 
 VERSION = 1
@@ -54,6 +55,7 @@ def as_data(result: Result) -> dict[str, Any]:
             {"how": hidden.how, "reason": hidden.reason, "finding": _finding(hidden.finding, names)}
             for hidden in result.hidden
         ],
+        **({"verdicts": [_verdict(verdict) for verdict in result.verdicts]} if result.verdicts else {}),
         "crashes": [{"code": crash.rule.code, "error": _error(crash.error)} for crash in result.crashes],
     }
 
@@ -71,6 +73,7 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
         "help": finding.help,
         "notes": list(finding.notes),
         "silence": finding.silence,
+        **({"steps": [_step(step) for step in finding.steps]} if finding.steps else {}),
         "fix": fix
         and {
             "title": fix.title,
@@ -78,6 +81,32 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
             "edits": [{**_place(edit.span), "text": edit.text} for edit in fix.edits],
         },
         "fingerprint": finding.fingerprint,
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "scene": verdict.scene,
+        "verdict": verdict.words,
+        "states": verdict.states,
+        "complete_for": verdict.complete,
+        "needs": verdict.violated,
+        "proved": verdict.proved,
+        "limit_reached": verdict.cut,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "n": step.number,
+        "move": step.move,
+        "from": step.sender,
+        "to": step.receiver,
+        "message": step.message,
+        "copy_of": step.copy_of or None,
+        "fault": step.fault,
+        "text": step.text,
+        "place": _place(step.span),
     }
 
 

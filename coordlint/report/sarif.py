@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from coordlint import __version__
-from coordlint.finding import Severity, severity_in
+from coordlint.finding import Label, Severity, severity_in
 from coordlint.report.json import to_json
 
 if TYPE_CHECKING:
     from coordlint.check import Hidden, Result
-    from coordlint.finding import Finding, Fix, Label
+    from coordlint.finding import Finding, Fix, Step
     from coordlint.rule import Rule
     from coordlint.source import Span
 
@@ -98,9 +98,23 @@ def _result(finding: Finding, indexes: dict[str, int]) -> dict[str, Any]:
         ]
         steps = [{"location": _location(label)} for label in (finding.primary, *finding.related)]
         data["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
+    if finding.steps:
+        lanes = list(dict.fromkeys(step.receiver for step in finding.steps))
+        data["codeFlows"] = [{"threadFlows": [{"locations": [_step(step, lanes) for step in finding.steps]}]}]
     if finding.fix:
         data["fixes"] = [_fix(finding.fix)]
     return data
+
+
+def _step(step: Step, lanes: list[str]) -> dict[str, Any]:
+    """A step of a counterexample: who acts is its nesting level, a fault is essential."""
+    text = f"fault: {step.text}" if step.fault else step.text
+    return {
+        "location": _location(Label(step.span, text)),
+        "executionOrder": step.number,
+        "nestingLevel": lanes.index(step.receiver),
+        "importance": "essential" if step.fault or step.number == 1 else "important",
+    }
 
 
 def _state(hidden: Hidden, state: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,204 @@
+"""Scenes: one workflow or flow with everything it causes, cut out of a design and made ready for compilation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from coordlint.explore.tables import Kind, Tables
+from coordlint.source import Span
+from coordlint.system import Action, Channel, EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
+
+if TYPE_CHECKING:
+    from coordlint.explore.parts import Gathering, Part
+    from coordlint.explore.threads import Thread
+    from coordlint.graph import Index
+
+WAITING = frozenset({"call", "await", "timer", "fork"})
+"""Actions at which a process rests; a handler without one runs in one move."""
+
+
+class Scene(NamedTuple):
+    """What is verified together.
+
+    Attributes:
+        name: how messages name it: ``workflow Checkout`` or ``flow OrderToDelivery``.
+        root: the workflow or flow.
+        processes: the handlers and workflows that take part, in model order.
+        starts: the messages that begin it.
+        place: where to point at.
+    """
+
+    name: str
+    root: Workflow | Flow
+    processes: tuple[Process, ...]
+    starts: tuple[Message, ...]
+    place: Span
+
+
+def scenes(index: Index) -> Iterator[Scene]:
+    """The scenes of a design: its flows, and the workflows that no flow reaches."""
+    system = index.system
+    covered: set[Process] = set()
+    for flow in system.flows.values():
+        starts: list[Message] = []
+        for start in flow.starts:
+            starts += [start.message] if isinstance(start, MessageUse) else _triggers(start)
+        if starts and not any(message.phantom for message in starts):
+            processes = _closure(index, starts)
+            covered.update(processes)
+            yield Scene(f"flow {flow.name}", flow, processes, tuple(dict.fromkeys(starts)), flow.place)
+    for workflow in system.workflows.values():
+        if workflow.process not in covered:
+            starts = _triggers(workflow)
+            processes = _closure(index, starts, workflow.process)
+            covered.update(processes)
+            yield Scene(f"workflow {workflow.name}", workflow, processes, tuple(dict.fromkeys(starts)), workflow.place)
+
+
+def _triggers(workflow: Workflow) -> list[Message]:
+    return [use.message for trigger in workflow.process.triggers for use in trigger.uses]
+
+
+def _closure(index: Index, starts: list[Message], *first: Process) -> tuple[Process, ...]:
+    """Every process that the messages can start, and what those cause."""
+    system = index.system
+    found: dict[Process, None] = dict.fromkeys(first)
+    messages = list(starts)
+    seen = set(starts)
+    todo = list(first)
+    while messages or todo:
+        if todo:
+            process = todo.pop()
+            for action in system.actions_of(process):
+                if action.kind in {"emit", "send", "call"} and action.message not in seen:
+                    seen.add(action.message)
+                    messages.append(action.message)
+                elif action.kind == "write":
+                    new = [one for entity in action.entities for one in affected(index, entity) if one not in found]
+                    found.update(dict.fromkeys(new))
+                    todo += new
+            continue
+        for process in index.started.get(messages.pop(), ()):
+            if process not in found and not process.contract and not _only_reads(process, system):
+                found[process] = None
+                todo.append(process)
+    order = {process: number for number, process in enumerate(system.processes)}
+    return tuple(sorted(found, key=order.__getitem__))
+
+
+def affected(index: Index, entity: EntityUse) -> list[Process]:
+    """The processes that a write of that entity reaches: those that react to it, and timers that look at it with their next turn."""
+    return list(dict.fromkeys((*index.reacting(entity), *index.polling(entity))))
+
+
+def _only_reads(process: Process, system: System) -> bool:
+    """A read model or a notice without consequences: nothing of it can go wrong for the scene."""
+    if not (process.fact("projection").declared or process.fact("notifies").declared):
+        return False
+    return not any(True for _ in system.actions_of(process, "emit", "send", "call"))
+
+
+# ------------------------------------------------------------------------------------------------ facts
+
+
+class Assumption(NamedTuple):
+    """A fact that the design does not state, or that a repair would change: its name, what its worse value says, where."""
+
+    name: str
+    text: str
+    span: Span
+    repair: str = ""
+
+
+class Facts:
+    """Three-valued facts become booleans: unknown is benign unless the assumption is made that it is not.
+
+    Args:
+        adverse: the names of the unknown facts taken for absent; None takes all of them so.
+        changed: facts that are taken for the other value than the declared one: repairs that are tried.
+    """
+
+    def __init__(self, adverse: frozenset[str] | None = frozenset(), changed: Mapping[str, bool] | None = None) -> None:
+        self.adverse = adverse
+        self.changed = changed or {}
+        self.unknown: dict[str, Assumption] = {}
+        self.worse: dict[str, Assumption] = {}
+
+    def good(self, fact: Fact, name: str, text: str, span: Span, repair: str = "") -> bool:
+        """Whether the fact has its benign value.
+
+        Args:
+            fact: what is declared.
+            name: the name of the fact in this design.
+            text: what its worse value says, such as ``ChargeCard is not idempotent``.
+            span: where it could be declared.
+            repair: what to declare to make it benign.
+        """
+        assumption = Assumption(name, text, fact.span or span, repair)
+        value = fact.declared
+        if fact.unknown:
+            self.unknown[name] = assumption
+            value = self.adverse is not None and name not in self.adverse
+        value = self.changed.get(name, value)
+        if not value:
+            self.worse[name] = assumption
+        return value
+
+
+class Note(NamedTuple):
+    """What a row or act means to people: a sentence, its place, and the unknown facts that make it possible."""
+
+    text: str
+    span: Span
+    facts: tuple[str, ...] = ()
+    trail: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A scene as tables, and what the numbers in them mean.
+
+    Attributes:
+        threads: by component number.
+        parts: by component number.
+        kind_facts: the unknown facts by which a kind is copied, lost or dropped.
+        gatherings: the joined triggers.
+        goals: the observer of a flow: its component number and the set of what has been seen, by local state.
+    """
+
+    scene: Scene
+    facts: Facts
+    system: System
+    tables: Tables
+    notes: list[Note] = field(default_factory=list)
+    threads: dict[int, Thread] = field(default_factory=dict)
+    parts: dict[int, Part] = field(default_factory=dict)
+    kind_facts: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    gatherings: list[Gathering] = field(default_factory=list)
+    goals: tuple[int, list[frozenset[int]]] | None = None
+    orders: tuple[int, list[str]] | None = None
+    kinds: dict[tuple[object, ...], int] = field(default_factory=dict)
+
+    def note(self, text: str, span: Span, facts: tuple[str, ...] = (), trail: tuple[int, ...] = ()) -> int:
+        """The number of a new note."""
+        self.notes.append(Note(text, span, facts, trail))
+        return len(self.notes) - 1
+
+    def kind(self, key: tuple[object, ...], name: str, to: int, **more: object) -> int:
+        """The number of a kind of message, made when it is first asked for."""
+        if key not in self.kinds:
+            self.kinds[key] = len(self.tables.kinds)
+            self.tables.kinds.append(Kind(name, to, **more))  # type: ignore[arg-type]
+        return self.kinds[key]
+
+
+def is_atomic(process: Process, system: System) -> bool:
+    """Whether a handler runs in one move: it waits for nothing."""
+    return process.kind != "workflow" and not any(action.kind in WAITING for action in system.actions_of(process))
+
+
+def is_asynchronous(action: Action, channel: Channel | None) -> bool:
+    """Whether a message travels as one rather than as a call."""
+    return action.kind != "call" or channel is not None

@@ -1,0 +1,138 @@
+"""The tables every engine reads: finite components, kinds of messages between them, and what each delivery may do.
+
+A scene compiles to these tables once. The packed engine, the proof mode, the export to Promela and the reference engine of
+the tests interpret the same tables independently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+When = Literal["free", "late", "early", "crash"]
+
+
+class Kind(NamedTuple):
+    """A kind of message: one message for one consumer (and, for a request, from one place).
+
+    Attributes:
+        name: for people.
+        to: the number of the component that takes it.
+        copies: the broker may deliver it again (fault `copy`).
+        loss: how it may get lost: `lost`, `parked` (in a dead-letter channel), or empty if it cannot.
+        patient: where no row takes it yet, it waits; otherwise it is dropped there.
+        urgent: taken at once, before anything else happens: a note to an observer.
+        queue: the number of the queue that keeps its order, or -1.
+        overtakes: it may be delivered out of order in its queue (fault `overtake`).
+    """
+
+    name: str
+    to: int
+    copies: bool = False
+    loss: str = ""
+    patient: bool = False
+    urgent: bool = False
+    queue: int = -1
+    overtakes: bool = False
+
+
+class Row(NamedTuple):
+    """What a delivery may do: go to `target` and emit. `keep` leaves the message where it was; `note` says what happened.
+
+    `price` is the number of faults (0 or 1). `error` marks a row whose target is wrong by itself.
+    """
+
+    target: int
+    emits: tuple[int, ...] = ()
+    price: int = 0
+    keep: bool = False
+    note: int = -1
+    error: bool = False
+
+
+class Act(NamedTuple):
+    """What a component may do by itself.
+
+    `late`: a timer that fires when nothing useful is in flight, inner scopes (`depth`) before outer ones, free of charge.
+    `early`: a timer that fires although an answer may be on its way; its price is paid once per wait. `crash`: the host of
+    the component fails and comes back. `free`: a choice.
+    """
+
+    target: int
+    emits: tuple[int, ...] = ()
+    when: When = "free"
+    price: int = 0
+    depth: int = 0
+    note: int = -1
+    error: bool = False
+
+
+Rows = dict[int, tuple[Row, ...]]
+"""By kind."""
+
+
+@dataclass(slots=True)
+class Component:
+    """A component: its local states are numbers; `rows` and `acts` are by local state."""
+
+    name: str
+    initial: int = 0
+    rows: list[Rows] = field(default_factory=list)
+    acts: list[tuple[Act, ...]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many local states it has."""
+        return len(self.rows)
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything an engine needs.
+
+    Attributes:
+        components: in a deterministic order.
+        kinds: the kinds of messages.
+        initial: the kinds in flight at the beginning, in the order in which they were sent.
+        queues: how many ordered queues there are.
+    """
+
+    components: list[Component] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
+    initial: tuple[int, ...] = ()
+    queues: int = 0
+
+    def rows(self, kind: int, local: int) -> tuple[Row, ...]:
+        """What may happen when that kind is delivered in that local state of its consumer; empty if nothing takes it there."""
+        return self.components[self.kinds[kind].to].rows[local].get(kind, ())
+
+
+def reach(component: Component) -> list[int]:
+    """The local states that can follow each one, itself included, as bit sets: whatever the others do."""
+    after: list[list[int]] = []
+    for rows, acts in zip(component.rows, component.acts, strict=True):
+        targets: set[int] = {act.target for act in acts}
+        for group in rows.values():
+            targets.update(row.target for row in group)
+        after.append(sorted(targets))
+    found = [1 << local for local in range(component.size)]
+    changed = True
+    while changed:
+        changed = False
+        for local in range(component.size - 1, -1, -1):
+            bits = found[local]
+            for target in after[local]:
+                bits |= found[target]
+            if bits != found[local]:
+                found[local] = bits
+                changed = True
+    return found
+
+
+def bits(numbers: Iterable[int]) -> int:
+    """The bit set of some numbers."""
+    result = 0
+    for number in numbers:
+        result |= 1 << number
+    return result

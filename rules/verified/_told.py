@@ -1,0 +1,56 @@
+"""How the findings about runs are put: the fact, the faults it needs, the run step by step, the damage, the repairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordlint.explore.story import sentences
+from coordlint.finding import Finding, Label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from coordlint.design import Design
+    from coordlint.explore.verify import Told
+
+CANDIDATE = "I/W/W"
+"""What only happens if an unknown fact is against the design is worth less."""
+
+
+WITHOUT_FAULTS = frozenset({"B19", "B21"})
+"""Properties that no fault brings about."""
+
+
+def findings(design: Design, code: str, help: str) -> Iterator[Finding]:
+    """The violations of a property as findings.
+
+    Args:
+        design: the design.
+        code: the property, `B1` to `B21`.
+        help: the remedy where no single change was found to be one.
+    """
+    for told in design.verification.of(code):
+        yield _finding(told, help)
+
+
+def _finding(told: Told, help: str) -> Finding:
+    one = told.violation
+    condition = f", if {' and '.join(assumption.text for assumption in told.assumes)}" if told.assumes else ""
+    notes = []
+    if told.repeats:
+        notes.append("\n".join(["from here it repeats:", *sentences(told.repeats)]))
+    notes.append(f"in the end: {one.damage}")
+    if told.repairs and not told.assumes:
+        notes.append(f"repair (verified): {' · '.join(told.repairs)}; one change each, of {told.tried} tried")
+    if told.assumes:
+        notes.append(f"nobody says whether {' or whether '.join(assumption.text for assumption in told.assumes)}")
+    return Finding(
+        primary=Label(one.place),
+        message=f"{one.text} ({told.needs}){condition}" if one.code not in WITHOUT_FAULTS else one.text,
+        related=tuple(Label(assumption.span, "nothing is said here") for assumption in told.assumes),
+        help=" or ".join(told.repairs) if told.repairs else help,
+        notes=tuple(notes),
+        steps=told.steps,
+        subject=f"{told.scene.name} / {one.subject.replace('`', '')}",
+        levels=CANDIDATE if told.assumes else "",
+    )

@@ -1,0 +1,127 @@
+"""What `verify` says about a correct saga and about each mutant of it, and how it says it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from verify_designs import saga, text
+
+from coordlint.cli import run as coordlint
+from coordlint.explore.verify import Settings, Verdict, Verification
+
+STEPS = 12
+
+
+def verified(settings: Settings | None = None, **changes: str) -> Verification:
+    design = saga(STEPS, **changes)
+    assert [problem.message for problem in design.problems] == []
+    return Verification(design.index, design.sagas, settings or Settings(candidates=False))
+
+
+def test_a_correct_saga_of_twelve_steps_holds_for_any_number_of_faults():
+    verification = verified(Settings())
+    assert [verdict.words for verdict in verification.verdicts] == ["holds for any number of faults"]
+    assert verification.told == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "faults"),
+    [
+        ({"first": ""}, "B1", 0),
+        ({"idempotent": "not idempotent"}, "B8", 1),
+        ({"state": "state memory"}, "B14", 1),
+        ({"timeout": "no timeout  no retries"}, "B2", 1),
+    ],
+    ids=["compensation", "idempotency", "durability", "timeout"],
+)
+def test_a_mutant_is_refuted_with_the_fewest_faults(changes: dict[str, str], code: str, faults: int):
+    verification = verified(**changes)
+    assert (code, faults) in {(told.violation.code, told.violation.faults) for told in verification.told}
+    (verdict,) = verification.verdicts
+    assert verdict.violated == min(told.violation.faults for told in verification.told)
+    for told in verification.told:
+        assert sum(step.fault for step in told.steps) == told.violation.faults
+
+
+def test_a_saga_without_a_fence_may_hang_after_one_fault():
+    (told,) = [told for told in verified(Settings(), fences="").told if told.violation.code == "B9"]
+    assert told.violation.faults == 1
+    assert [one.text for one in told.assumes] == ["`Undo0` does not fence a late `Do0`"]
+    assert told.repairs == ("let `Undo0` fence a late `Do0`",)
+
+
+def test_an_orchestrator_without_an_outbox_may_forget_to_send():
+    told = verified(outbox="no outbox", timeout="no timeout  no retries").told
+    assert ("B14", 1) in {(one.violation.code, one.violation.faults) for one in told}
+
+
+def test_a_repair_is_shown_only_if_it_was_tried():
+    (told,) = [told for told in verified(idempotent="not idempotent").told if told.violation.code == "B8"]
+    assert told.repairs == ("make `Do0` idempotent",)
+    assert told.tried >= 1
+
+
+def test_verdicts_always_say_their_bound():
+    assert Verdict("s", 1, 2, 1, False, False).words == "violated (needs 1 fault)"
+    assert Verdict("s", 1, 2, None, True, False).words == "holds for any number of faults"
+    assert Verdict("s", 1, 2, None, False, False).words == "holds up to 2 faults"
+    assert Verdict("s", 1, 1, None, False, True).words == "unknown beyond 1 fault (limit reached)"
+    assert Verdict("s", 1, -1, None, False, True).words == "unknown (limit reached)"
+
+
+def test_a_reached_limit_is_said():
+    (verdict,) = verified(Settings(limit=500, candidates=False)).verdicts
+    assert verdict.cut
+    assert verdict.words.endswith("(limit reached)")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "saga.coord"
+    file.write_text(text(3, idempotent="not idempotent"), encoding="utf-8")
+    return str(file)
+
+
+def test_the_command_reports_runs(path: str, capfd: pytest.CaptureFixture[str]):
+    assert coordlint(["verify", path]) == 1
+    out = capfd.readouterr().out
+    assert "error[VER008 double-execution]: `Do0` can be executed twice (needs 1 fault)" in out
+    assert "FAULT" in out
+    assert "repair (verified): make `Do0` idempotent" in out
+    assert "flow F: violated (needs 1 fault)" in out
+
+
+def test_json_and_sarif_carry_the_steps(path: str, capfd: pytest.CaptureFixture[str]):
+    coordlint(["verify", path, "--format", "json"])
+    data = json.loads(capfd.readouterr().out)
+    (finding,) = [one for one in data["findings"] if one["code"] == "VER008"]
+    assert [step["n"] for step in finding["steps"]] == list(range(1, len(finding["steps"]) + 1))
+    assert sum(step["fault"] for step in finding["steps"]) == 1
+    assert data["verdicts"][0]["needs"] == 1
+    coordlint(["verify", path, "--format", "sarif"])
+    (result,) = [r for r in json.loads(capfd.readouterr().out)["runs"][0]["results"] if r["ruleId"] == "VER008"]
+    places = result["codeFlows"][0]["threadFlows"][0]["locations"]
+    assert len(places) == len(finding["steps"])
+    assert "essential" in {place["importance"] for place in places}
+
+
+def test_a_good_run_and_a_run_with_a_fault_can_be_shown(path: str, capfd: pytest.CaptureFixture[str]):
+    assert coordlint(["verify", path, "--show", "happy"]) == 0
+    happy = capfd.readouterr().out
+    assert "`Do2` is done" in happy
+    assert "FAULT" not in happy
+    assert coordlint(["verify", path, "--show", "fault: crash", "--mermaid"]) == 0
+    assert capfd.readouterr().out.startswith("sequenceDiagram\n")
+
+
+def test_a_fault_can_be_excluded(path: str, capfd: pytest.CaptureFixture[str]):
+    assert coordlint(["verify", path, "--without", "early", "--without", "crash", "--without", "lose"]) == 0
+    assert "holds up to 2 faults" in capfd.readouterr().out
+
+
+def test_check_does_not_run_models(path: str, capfd: pytest.CaptureFixture[str]):
+    coordlint(["check", path, "--no-cache", "--format", "json"])
+    data = json.loads(capfd.readouterr().out)
+    assert not [rule for rule in data["rules"] if rule["code"].startswith("VER")]
