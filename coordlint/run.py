@@ -10,8 +10,6 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint import baseline as baselines
-from coordlint.baseline import Baseline
 from coordlint.check import Hidden, Result, Selection, check, merge, select_rules
 from coordlint.config import Config, PerPath
 from coordlint.config import candidates as find_candidates
@@ -24,6 +22,7 @@ from coordlint.ignores import CODE as IGNORE_COMMENTS
 from coordlint.source import Source
 
 if TYPE_CHECKING:
+    from coordlint.baseline import Baseline, Entry
     from coordlint.explore.verify import Settings
 
 VERIFIED = "VER"
@@ -90,7 +89,7 @@ class Compared(NamedTuple):
     baseline: Baseline
     known: int
     new: int
-    stale: Mapping[str, baselines.Entry]
+    stale: Mapping[str, Entry]
 
 
 class Outcome(NamedTuple):
@@ -144,6 +143,8 @@ def run(request: Request, overlay: Mapping[str, Source] | None = None) -> Outcom
     compared = []
     for file in dict.fromkeys(one.baseline for one in checked):
         if file is not None:
+            from coordlint import baseline as baselines  # its own module only when there is one
+
             known = baselines.load(file)
             mine = [one for one in checked if one.baseline == file]
             compared.append(_compare(file, known, mine))

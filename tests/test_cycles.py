@@ -697,6 +697,18 @@ def test_how_a_circle_of_dead_letters_is_judged(one: str, two: str, handler: str
     assert severities(text, "CYC505") == levels
 
 
+@pytest.mark.parametrize("parked", ["Amber", "Zulu"])
+def test_a_circle_that_ends_in_time_hides_none_that_does_not(parked: str):
+    text = f"""
+    channel {parked}
+    channel Cobalt {{ dead-letter {parked} after 5  redrive }}
+    event A via Cobalt
+    service X {{ every 1d emits A  on A {{ dead-letter Cobalt after 3 }}  on A {{ succeeds }} }}
+    """
+    (finding,) = findings(text, "CYC505")
+    assert finding.message == "what nobody can handle goes round for ever: `Cobalt` -> `Cobalt`"
+
+
 # ------------------------------------------------------------------------------------------------ waits
 
 WAIT = """

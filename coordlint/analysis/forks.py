@@ -11,8 +11,8 @@ from coordlint.analysis.causality import Causality
 from coordlint.analysis.flows import FlowView
 from coordlint.system import Action, FactName, Message, MessageUse, Order, Process, Service, Trigger
 
-MOST_PUBLISHERS = 8
-"""How many publishers of a handler's messages are compared in pairs."""
+MOST_PUBLISHERS = 16
+"""How many publications may start a handler for them to be compared in pairs; of more, none are, as a choice would be arbitrary."""
 
 
 class Rerun(NamedTuple):
@@ -81,12 +81,14 @@ class Forks:
         Branches that follow one another are no fork: a handler of several stages of an order is meant to run at each stage.
         """
         candidates = {
-            process: found for process in self.system.processes if len(found := self._publishers(process)) > 1
+            process: found
+            for process in self.system.processes
+            if 1 < len(found := self._publishers(process)) <= MOST_PUBLISHERS
         }
         flows = self._flows_of(action.id for found in candidates.values() for action in found)
         result = []
         for process, found in candidates.items():
-            for first, second in combinations(found[:MOST_PUBLISHERS], 2):
+            for first, second in combinations(found, 2):
                 shared = [view for view in flows.get(first.id, ()) if view in flows.get(second.id, ())]
                 fork = self._parting(first.id, second.id, shared)
                 if fork is not None:
@@ -264,17 +266,18 @@ class Forks:
     def _stranger(self, process: Process, answer: Message, requests: set[int]) -> tuple[int, Action, int] | None:
         """A request, a publication of its answer that does not come from any of the requests, and where both begin."""
         causality = self.causality
-        inside = min(requests)
-        views = self._flows_of((inside,)).get(inside, [])
-        roots = {root for view in views for root in causality.starts_of(view.flow)}
-        roots = roots or self._started_by(self.system.actions[inside].process)
-        reached = self._search(roots, requests, process)
-        for other in self.index.producers(answer):
-            if other.id not in reached or other.process is process or self._follows(other.id, inside):
-                continue
-            for root in sorted(roots):
-                if causality.can_both_happen(inside, other.id, (root,)):
-                    return inside, other, root
+        views = self._flows_of(requests)
+        # Each request is asked about: which of them is the first depends on the names of services and messages.
+        for inside in sorted(requests):
+            roots = {root for view in views.get(inside, ()) for root in causality.starts_of(view.flow)}
+            roots = roots or self._started_by(self.system.actions[inside].process)
+            reached = self._search(roots, requests, process)
+            for other in self.index.producers(answer):
+                if other.id not in reached or other.process is process or self._follows(other.id, inside):
+                    continue
+                for root in sorted(roots):
+                    if causality.can_both_happen(inside, other.id, (root,)):
+                        return inside, other, root
         return None
 
     def _started_by(self, process: Process) -> set[int]:

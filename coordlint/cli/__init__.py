@@ -8,19 +8,13 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from coordlint import __version__
-from coordlint.cli.catalogue import config, explain, rules
-from coordlint.cli.check import check
-from coordlint.cli.draw import graph, sequence
-from coordlint.cli.fmt import fmt
-from coordlint.cli.project import baseline, completion, init
-from coordlint.cli.report import report
 from coordlint.cli.shared import complain, leave_pipe, one_sentence, wants_color
-from coordlint.cli.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +55,42 @@ def run(args: Sequence[str] | None = None) -> int:
     return code or 0
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+COMMANDS = {
+    "check": "check",
+    "verify": "verify",
+    "fmt": "fmt",
+    "rules": "catalogue",
+    "explain": "catalogue",
+    "config": "catalogue",
+    "init": "project",
+    "baseline": "project",
+    "graph": "draw",
+    "sequence": "draw",
+    "report": "report",
+    "completion": "project",
+}
+"""The commands and the modules here that hold them; a command is imported when it is called or listed."""
+
+
+class _Commands(click.Group):
+    """The group of all commands, each of which costs nothing until it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            self.commands = {name: _load(name) for name in COMMANDS}  # click looks there for what was meant
+            return None
+        return _load(cmd_name)
+
+
+def _load(name: str) -> click.Command:
+    command: click.Command = getattr(import_module(f"coordlint.cli.{COMMANDS[name]}"), name)
+    return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="coordlint", message="%(prog)s %(version)s")
 def cli() -> None:
     """Check coordination designs: orchestration, choreography and the hybrids between them."""
-
-
-for _command in (check, verify, fmt, rules, explain, config, init, baseline, graph, sequence, report, completion):
-    cli.add_command(_command)
