@@ -166,6 +166,18 @@ def test_one_finding_per_version_names_all_that_breaks() -> None:
     assert len(found.fix.edits) == 2
 
 
+@pytest.mark.parametrize("body", ["b: int\n c: int\n d: Line", "d: Line\n c: int\n b: int"])
+def test_the_order_of_fields_does_not_matter(body: str) -> None:
+    types = "type Old { x: int }\ntype Line { x: int  a: int }\n"
+    text = f"{types}event E @1 {{ a: int  d: Old }}\nevent E @2 {{\n compatible backward\n {body}\n}}"
+    (found,) = findings(text, "CON702")
+    assert [next(name for name in ("`b`", "`c`", "`d.a`") if name in one) for one in (found.message, *found.notes)] == [
+        "`b`",
+        "`c`",
+        "`d.a`",
+    ]
+
+
 # ------------------------------------------------------------------------------------------------ reading what was written
 
 LIMITS = {"byte": 2**7 - 1, "short": 2**15 - 1, "int": 2**31 - 1, "long": 2**63 - 1}

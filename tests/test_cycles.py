@@ -265,6 +265,22 @@ def test_the_gain_of_one_cycle_is_the_product_of_its_means():
     assert loop.expected == pytest.approx(1 / (1 - 0.54))
 
 
+def test_a_storm_that_no_number_bounds_is_told_without_one():
+    text = """
+    store Db
+    external event Begun
+    query Ask
+    service X
+    service Y {
+      handles Ask { idempotent parallel { branch { writes Db.lines  calls X.Ask } } repeat up to 3 { } }
+      on Begun { either 30% { } or { calls Y.Ask } }
+    }
+    workflow W in X { starts on Ask  step a { emits Begun } }
+    """
+    (finding,) = findings(text, "CYC503")
+    assert finding.message.endswith("one instance of the workflow leads to more and more")
+
+
 def test_a_gain_of_one_or_more_is_a_storm():
     storm = text_of((Reaction((Hop(0, 60), Hop(0, 60))),))
     (finding,) = findings(storm, "CYC502")

@@ -467,6 +467,17 @@ def test_one_publisher_keeps_the_order_of_what_it_publishes() -> None:
     assert codes(text.replace("emits F", "", 1) + "service D { emits F }", "DLV604") == ["DLV604"]
 
 
+@pytest.mark.parametrize("name", ["Aaa", "Harbour"])
+def test_the_names_of_publishers_do_not_matter(name: str) -> None:
+    text = f"""
+    event E, F
+    service A {{ emits E  emits F }}
+    service B {{ on E {{ ordered by k }}  on F {{ ordered by k }} }}
+    service {name} {{ emits F }}
+    """
+    assert codes(text, "DLV604") == ["DLV604"]
+
+
 @quick
 @given(
     st.sampled_from(["", "ordered", "ordered by k", "ordered by other", "unordered"]),

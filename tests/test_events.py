@@ -1257,6 +1257,13 @@ def test_a_fork_has_to_be_joined(one: str, other: str, handler: str, expected: i
 def test_the_same_event_from_two_branches_starts_a_handler_twice() -> None:
     text = forked("on OrderPlaced emits Paid", "on OrderPlaced emits Paid", 'on Paid { acts "confirms" }', "event Paid")
     assert codes(text) == {"EVT206": 1, "EVT209": 1}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_every_publication_that_starts_a_handler_is_asked_about(swapped: bool) -> None:
+    branches = " or ".join("{ emits Paid }" for _ in range(9))
+    sides = (f"on OrderPlaced {{ either {branches} }}", "on OrderPlaced emits Reserved")
+    assert codes(forked(*(reversed(sides) if swapped else sides), CONFIRMS))["EVT209"] == 1
     assert codes(text.replace("event Paid", "event Paid { technical }")) == {}
 
 
@@ -1424,3 +1431,22 @@ def test_a_joined_trigger_may_take_a_stranger_for_an_answer() -> None:
     """
     assert codes(text % "") == {}
     assert "`Charge`" in only(text % "service Club { on OrderPlaced { sends Charge } }", "EVT212").message
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_every_request_for_an_answer_is_asked_about(order: tuple[int, int]) -> None:
+    requests = ("on OrderPlaced { sends Charge }", "on Renewed { sends Rebill }")
+    text = f"""
+        event OrderPlaced, Renewed
+        event Charged, Reserved {{ order_id: uuid }}
+        command Charge, Rebill, Refresh
+        external service Shop {{ emits OrderPlaced  emits Renewed  emits Reserved }}
+        service Orders {{
+          {requests[order[0]]}
+          {requests[order[1]]}
+          on Charged and Reserved within 1h {{ acts "confirms" }}
+        }}
+        service Payments {{ handles Charge emits Charged  handles Rebill emits Charged  handles Refresh emits Charged }}
+        service Club {{ on Renewed {{ sends Refresh }} }}
+    """
+    assert "`Rebill`" in only(text, "EVT212").message

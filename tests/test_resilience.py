@@ -991,6 +991,18 @@ def test_what_a_service_says_for_all_its_calls_is_one_finding() -> None:
     assert found.message.startswith("service `A` calls `B.Y` in 6 attempts")
 
 
+def test_a_stricter_profile_finds_fault_with_the_same_subject() -> None:
+    text = RETRIED.format(service="calls { retries 2 }", call="").replace(
+        "handles X { calls B.Y {  } }", "handles X { calls B.Y  calls B.Z { no backoff } }"
+    )
+    text = text.replace("query X, Y", "query X, Y, Z").replace(
+        "handles Y succeeds", "handles Y succeeds  handles Z succeeds"
+    )
+    for profile in ("default", "strict"):
+        (found,) = findings(text, "RES805", profile=profile)
+        assert found.subject == "service A"
+
+
 # ------------------------------------------------------------------------------------------------ RES806
 
 ORCHESTRATED = """

@@ -99,7 +99,7 @@ def can_read(reader: Sequence[Field], writer: Sequence[Field], types: Mapping[st
 def obstacles(
     reader: Sequence[Field], writer: Sequence[Field], types: Mapping[str, Type], scope: str = ""
 ) -> list[Obstacle]:
-    """What keeps a reader from reading all that a writer writes, in the order of the reader's fields.
+    """What keeps a reader from reading all that a writer writes, by path: the order of the fields does not matter.
 
     Nested record types are followed; two types that are the same declaration are readable by definition.
 
@@ -115,7 +115,7 @@ def obstacles(
     while pending:
         prefix, wanted, given = pending.pop()
         written = {field.name: field for field in given}
-        for field in wanted:
+        for field in sorted(wanted, key=lambda one: one.name):
             path = f"{prefix}{field.name}"
             other = written.get(field.name)
             obstacle = _absence(path, field, other)
@@ -128,7 +128,7 @@ def obstacles(
                 if pair is not None and (pair[0].name, pair[1].name) not in seen:
                     seen.add((pair[0].name, pair[1].name))
                     pending.append((f"{path}.", pair[0].fields, pair[1].fields))
-    return found
+    return sorted(found, key=lambda one: one.path)
 
 
 def _absence(path: str, reader: Field, writer: Field | None) -> Obstacle | None:

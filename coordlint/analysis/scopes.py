@@ -565,7 +565,7 @@ class Scopes:
             ]
             if len({request.process for request in requests}) not in range(2, MANY + 1):
                 continue
-            if not any(map(self._works, self.index.handlers(message))) and not self._acts_outside(requests[0]):
+            if not any(map(self._works, self.index.handlers(message))) and not any(map(self._acts_outside, requests)):
                 continue
             pair = next(
                 (

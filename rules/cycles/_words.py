@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from coordlint.finding import Fix, Label
@@ -63,6 +64,11 @@ def others(loop: Loop) -> tuple[str, ...]:
 def number(value: float) -> str:
     """A number with at most three digits that matter."""
     return f"{value:.3g}"
+
+
+def further(gain: float) -> str:
+    """How many more of the same one leads to: `1.5 more`, or `more and more` where no number bounds it."""
+    return "more and more" if math.isinf(gain) else f"{number(gain)} more"
 
 
 def insertion(process: Process, clause: str) -> Fix | None:

@@ -106,7 +106,7 @@ from typing import TYPE_CHECKING
 from coordlint.finding import Finding, Label
 from coordlint.rule import rule
 
-from ._words import chain, hops, insertion, number, operation, others, passed
+from ._words import chain, further, hops, insertion, number, operation, others, passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +148,7 @@ def _fact(loop: Loop) -> str:
     if loop.verdict == "endless":
         return "goes round for ever: each causes the next, and nothing stops it"
     if loop.verdict == "storm":
-        return f"never dies out: by the declared chances one round leads to {number(loop.gain)} more"
+        return f"never dies out: by the declared chances one round leads to {further(loop.gain)}"
     if loop.verdict == "guarded":
         return "goes round, and nothing says that it ends"
     return f"goes round {number(loop.expected)} times on average before it dies out"

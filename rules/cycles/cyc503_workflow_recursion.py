@@ -72,7 +72,7 @@ from typing import TYPE_CHECKING
 from coordlint.finding import Finding, Label
 from coordlint.rule import rule
 
-from ._words import chain, hops, number, operation, others
+from ._words import chain, further, hops, number, operation, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +114,7 @@ def _fact(loop: Loop) -> str:
     if loop.verdict == "endless":
         return "every instance of the workflow leads to another one, without end"
     if loop.verdict == "storm":
-        return f"by the declared chances one instance of the workflow leads to {number(loop.gain)} more"
+        return f"by the declared chances one instance of the workflow leads to {further(loop.gain)}"
     if loop.verdict == "guarded":
         return "an instance of the workflow can lead to another one, and nothing says how often"
     return f"one trigger leads to {number(loop.expected)} runs on average before it dies out"

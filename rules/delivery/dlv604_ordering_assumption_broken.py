@@ -149,7 +149,7 @@ that the order of its effects does not matter, has no word in the language: then
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.delivery import dead_letter
@@ -295,11 +295,11 @@ def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> di
         needs = causality.graph.critical(causality.entries, nodes.values())
         behind = {message: set(needs.of(node)) for message, node in nodes.items()}
         for identity, published in batch:
-            # A chain of causes, if there is one, stands in the order of the number of causes.
+            # What has few causes comes first, so that the first pair is the same whatever the services are called.
             published.sort(key=lambda one: len(behind[one[0]]))
-            for one, other in pairwise(published):
+            for one, other in combinations(published, 2):
                 apart = one[0] is not other[0] and one[1] is not other[1]
-                if apart and nodes[one[0]] not in behind[other[0]]:
+                if apart and nodes[one[0]] not in behind[other[0]] and nodes[other[0]] not in behind[one[0]]:
                     result[identity] = _two_publishers(design, one, other)
                     break
     return result

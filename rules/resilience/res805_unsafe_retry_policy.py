@@ -105,15 +105,19 @@ BACKOFF = "backoff 200ms x2 up to 5s jitter"
 def check(design: Design) -> Iterator[Finding]:
     """One finding per declared number of attempts; what a service says for all its calls is one declaration."""
     found: dict[tuple[str, Span], list[Action]] = {}
+    first: dict[Span, Action] = {}
     for call in design.system.actions:
         if call.kind not in {"call", "send"} or call.process.service.external:
             continue
         governed = design.calls.governed(call)
+        if governed.retry.fact.span is not None:
+            first.setdefault(governed.retry.fact.span, call)
         fault = _fault(design, call, governed)
         if fault:
             found.setdefault((fault, span_of(governed.retry.fact)), []).append(call)
-    for (fault, _), calls in found.items():
-        yield _FINDINGS[fault](calls, design.calls.governed(calls[0]))
+    for (fault, span), calls in found.items():
+        governed = design.calls.governed(calls[0])
+        yield _FINDINGS[fault](calls, governed, _subject(first[span], governed))
 
 
 def _fault(design: Design, call: Action, governed: Governed) -> str:
@@ -136,7 +140,7 @@ def _is_bounded(design: Design, call: Action, governed: Governed) -> bool:
     return call.process.kind == "workflow" and call.process.fact("timeout").declared
 
 
-def _unlimited(calls: list[Action], governed: Governed) -> Finding:
+def _unlimited(calls: list[Action], governed: Governed, subject: str) -> Finding:
     fact = governed.retry.fact
     fix = Fix("try three times", (Edit(span_of(fact), "attempts 3"),)) if fact.text == "attempts unlimited" else None
     return Finding(
@@ -146,11 +150,11 @@ def _unlimited(calls: list[Action], governed: Governed) -> Finding:
         help=f"bound them by a number or a `deadline`: `attempts 3  {BACKOFF}`",
         silence="`deadline D` at the call, or `retriable` on the step of a workflow",
         fix=fix if is_own(calls[0], fact) else None,
-        subject=f"{calls[0].process.path} / {_verb(calls[0])} {target(calls[0])}",
+        subject=subject,
     )
 
 
-def _no_wait(calls: list[Action], governed: Governed) -> Finding:
+def _no_wait(calls: list[Action], governed: Governed, subject: str) -> Finding:
     fact, backoff = governed.retry.fact, governed.backoff
     count = "any number of" if governed.retry.unlimited else f"{int(governed.retry.attempts)}"
     said = "without a wait between them" if backoff.absent else "and no wait between them is declared"
@@ -163,12 +167,12 @@ def _no_wait(calls: list[Action], governed: Governed) -> Finding:
         help=f"wait longer from attempt to attempt: `{BACKOFF}`",
         silence='`backoff D`, or `no backoff "why"`',
         fix=fix,
-        subject=f"{calls[0].process.path} / {_verb(calls[0])} {target(calls[0])}",
+        subject=subject,
         levels="I/I/I" if backoff.why else ("W/W/E" if backoff.absent else "–/W/E"),
     )
 
 
-def _no_jitter(calls: list[Action], governed: Governed) -> Finding:
+def _no_jitter(calls: list[Action], governed: Governed, subject: str) -> Finding:
     backoff, replicas = governed.backoff, calls[0].process.service.fact("replicas")
     clause = f"{backoff.text} jitter"
     return Finding(
@@ -178,12 +182,19 @@ def _no_jitter(calls: list[Action], governed: Governed) -> Finding:
         help=f"spread them: `{clause}`",
         silence="`jitter` in the `backoff`",
         fix=Fix("add `jitter`", (Edit(span_of(backoff), clause),)),
-        subject=f"{calls[0].process.path} / {_verb(calls[0])} {target(calls[0])}",
+        subject=subject,
         levels="I/I/I",
     )
 
 
 _FINDINGS = {"unlimited": _unlimited, "no wait": _no_wait, "no jitter": _no_jitter}
+
+
+def _subject(call: Action, governed: Governed) -> str:
+    """What says how often to try: the service, or the first call that it governs, be that one at fault in this profile or not."""
+    if is_own(call, governed.retry.fact):
+        return f"{call.process.path} / {_verb(call)} {target(call)}"
+    return f"service {call.process.service.name}"
 
 
 def _who(calls: list[Action], governed: Governed) -> str:
