@@ -403,11 +403,9 @@ def test_rivals(orders: str, capture: str, checkout: str, fraud: str, levels: li
 
 @pytest.mark.parametrize(("first", "second"), [("Payments.Capture", "Capture"), ("Capture", "Payments.Capture")])
 def test_rivals_command_an_outsider_if_one_of_them_says_so(first: str, second: str):
-    text = RIVALS.format(
+    rivals = RIVALS.replace("service Payments", "external service Payments").replace("Payments.Capture", second)
+    text = rivals.format(
         orders="handles Place { emits Placed }", capture="emits Scored", checkout=f"calls {first}", fraud="Placed"
-    )
-    text = text.replace("service Payments", "external service Payments").replace(
-        "calls Payments.Capture", f"calls {second}"
     )
     assert severities(text, "MIX404") == [Severity.ERROR]
 

@@ -44,7 +44,7 @@ service Orders {
 - Triggers joined with `and`, and branches that exclude each other.
 - `idempotent` handlers and workflows: the second run changes nothing.
 - `projection` and `notifies` handlers, handlers that only read or pass on, external services.
-- `technical` events. Of the publishers of a handler's events, the first eight are compared with each other.
+- `technical` events, and handlers that more than 16 publications may start: these are not compared with each other.
 
 ## References
 
