@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import click
 import networkx as nx
 import pytest
 from project import CLEAN, MISSPELT, UNHEARD, UNRESOLVED, Program, process, read, write
 
-from coordlint.cli import cli
+from coordlint.cli import COMMANDS, cli
 from coordlint.cli.watch import watch
 from coordlint.config import PROFILE_NAMES
 from coordlint.run import Request, run
@@ -345,12 +346,14 @@ def test_watching_ends_with_the_interrupt(here: Path):
 # ------------------------------------------------------------------------------------------------ help
 
 
-@pytest.mark.parametrize("command", cli.commands)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_for_every_option(coordlint: Program, command: str):
     said = coordlint(command, "--help")
     assert (said.code, said.err) == (0, "")
     assert f"Usage: coordlint {command}" in said.out
-    for option in cli.commands[command].params:
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    for option in found.params:
         assert option.param_type_name == "argument" or option.help or option.name == "format", option.name
 
 
