@@ -1,4 +1,4 @@
-"""Views of the one system: an index of who produces and consumes what, and networkx graphs for the questions about shape."""
+"""Views of the one system: an index of who produces and consumes what, and the causal graph as adjacency lists."""
 
 from __future__ import annotations
 

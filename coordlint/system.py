@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from coordlint.source import Span
@@ -68,7 +67,6 @@ class Fact(NamedTuple):
 
 
 UNKNOWN = Fact()
-NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

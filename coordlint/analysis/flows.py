@@ -101,20 +101,11 @@ class FlowView:
         return [self.causality.component_at(node) for node in sorted(self._needs.bits)]
 
     def lost(self, component: Component) -> list[Service]:
-        """The services that the flow reaches only while that component is up, in model order; one entry of :attr:`lost_with`."""
+        """The services that the flow reaches only while that component is up (itself included), in model order."""
         bit = self._needs.bits.get(self.causality.up(component))
         if bit is None:
             return []
         return [service for service, mask in self._service_needs.items() if mask >> bit & 1]
-
-    @cached_property
-    def lost_with(self) -> dict[Component, list[Service]]:
-        """For each component, the services that the flow reaches only while it is up (itself included), in model order."""
-        result: dict[Component, list[Service]] = {}
-        for service, mask in self._service_needs.items():
-            for node in self._needs.expand(mask):
-                result.setdefault(self.causality.component_at(node), []).append(service)
-        return result
 
     @cached_property
     def _service_needs(self) -> dict[Service, int]:
