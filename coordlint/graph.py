@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from coordlint.system import Action, EntityUse, Message, Process, Service, Store, System
-
-if TYPE_CHECKING:
-    pass
 
 
 class Index:
