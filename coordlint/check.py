@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from coordlint.confirm import REFUTED, confirm
 from coordlint.finding import PROFILES, Finding, Severity, fingerprint, severity_in
 from coordlint.rule import Rule, UnknownRuleError, index, load
 
@@ -112,7 +113,6 @@ def select_rules(
     severities: Mapping[str, Severity | None] | None = None,
     profile: str = "default",
     minimal: bool = False,
-    verified: bool = False,
 ) -> Selection:
     """Decide which rules run.
 
@@ -125,7 +125,6 @@ def select_rules(
         severities: severities by selector; None is off.
         profile: one of `PROFILES`.
         minimal: the profile `minimal`: report only what is an error in the profile `default`, whatever the user decided.
-        verified: also the rules that run the design's model (evidence `V`), which are off otherwise unless they are named.
 
     Raises:
         UnknownRuleError: a selector matches no rule.
@@ -141,8 +140,6 @@ def select_rules(
     chosen: list[tuple[Rule, str]] = []
     off = deselected = 0
     for entry in entries:
-        if "V" in entry.evidence and not (verified or any(_specificity(one, entry) == _EXACT for one in select)):
-            continue  # it runs the model, which only `verify` is asked to
         wanted, _ = _most_specific(entry, choices)
         severity, overridden = _most_specific(entry, decided)
         if not wanted or (overridden and severity is None):
@@ -181,16 +178,21 @@ def check(
     findings: list[Finding] = []
     hidden: list[Hidden] = []
     crashes: list[Crash] = []
+    found: list[tuple[Rule, str, Finding]] = []
     for rule, profile in selection.rules:
         try:
             for finding in rule.check(design):
-                stamped = replace(finding, code=rule.code, severity=selection.severity(rule, finding, profile))
-                if stamped.severity is None:
-                    hidden.append(Hidden(stamped, "off"))
-                else:
-                    findings.append(stamped)
+                found.append((rule, profile, finding))
         except Exception as error:  # a rule that fails must not hide what the others say
             crashes.append(Crash(rule, error))
+    judged, failed = confirm(design, found)
+    crashes += [Crash(rule, error) for rule, error in failed]
+    for rule, profile, finding, refuted in judged:
+        stamped = replace(finding, code=rule.code, severity=selection.severity(rule, finding, profile))
+        if stamped.severity is None or refuted:
+            hidden.append(Hidden(stamped, "off" if stamped.severity is None else REFUTED))
+        else:
+            findings.append(stamped)
     if ignores:
         findings = _heed(design, findings, hidden, selection, today, require_reason=require_reason)
     shown, hidden = _identified(findings, hidden, base)

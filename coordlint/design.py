@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.analysis.scopes import Scopes
     from coordlint.analysis.versions import Versions
+    from coordlint.explore.trials import Trials
     from coordlint.explore.verify import Settings, Verification
     from coordlint.graph import Index
     from coordlint.system import System
@@ -49,7 +50,7 @@ class Design:
         system: the resolved model.
         problems: syntax, include and reference findings (SYN and REF codes).
         today: the day that dates are held against; without it nothing is past.
-        verify: how far a verification goes.
+        verify: how far a verification goes; None for the short runs of a check.
         inputs: the files that were looked at, those that are missing among them.
     """
 
@@ -206,10 +207,21 @@ class Design:
 
     @cached_property
     def verification(self) -> Verification:
-        """What every workflow and flow can come to under faults, as far as the settings go."""
+        """What every workflow and flow can come to under faults: as far as `verify` says, else with one at most."""
         from coordlint.explore.verify import Verification
 
+        if self.verify is None:
+            from coordlint.explore.trials import SHORT
+
+            return Verification(self.index, self.sagas, SHORT)
         return Verification(self.index, self.sagas, self.verify)
+
+    @cached_property
+    def trials(self) -> Trials:
+        """What short runs say about findings."""
+        from coordlint.explore.trials import Trials
+
+        return Trials(self.index, self.verification)
 
     @cached_property
     def criticals(self) -> tuple[Critical, ...]:

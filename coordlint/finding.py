@@ -73,6 +73,27 @@ class Step(NamedTuple):
     copy_of: int
 
 
+class Claim(NamedTuple):
+    """What a finding says will happen when the design runs, so that runs of its model can bear it out or refute it.
+
+    Attributes:
+        properties: the properties of the verification that say the same, such as `B1`.
+        places: the statements it is about; a violation at one of them, or by a fault at one of them, is the same thing.
+        messages: the messages whose faults on the way are the same thing.
+        both: two groups of actions, by number, of which it says that one run comes to both; a complete search without such a run
+            refutes it.
+        any_order: of `both`, it also says that either may be the first.
+        levels: the severity triple of the finding once a run bears it out; empty if that changes nothing.
+    """
+
+    properties: tuple[str, ...] = ()
+    places: tuple[Span, ...] = ()
+    messages: frozenset[str] = frozenset()
+    both: tuple[frozenset[int], frozenset[int]] | None = None
+    any_order: bool = False
+    levels: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One fact about a design that a rule reports.
@@ -87,6 +108,7 @@ class Finding:
         fix: edits that answer the finding.
         subject: the path in the model, such as `workflow Checkout / step charge`.
         steps: a counterexample that was found by running the design's model.
+        claim: what the model's runs can say about it.
         levels: a severity triple such as `I/W/E` that replaces the rule's for this finding; `–` is off.
         code: the rule's code; the engine fills it in.
         severity: how much it matters under the profile; the engine fills it in.
@@ -102,6 +124,7 @@ class Finding:
     fix: Fix | None = None
     subject: str = ""
     steps: tuple[Step, ...] = ()
+    claim: Claim | None = None
     levels: str = ""
     code: str = ""
     severity: Severity | None = None

@@ -25,7 +25,7 @@ EVIDENCE = {
     "Q": "quantitative, arithmetic over declared facts",
     "A": "absence, something recommended is not declared",
     "O": "opinion, a threshold or a heuristic",
-    "V": "verified, a run of the design's model shows it; only `verify` looks for it",
+    "V": "verified, a run of the design's model shows it: with one fault at most in `check`, with more in `verify`",
 }
 """What a rule's claim rests on, by the letters of its `evidence`."""
 

@@ -261,7 +261,6 @@ def _selection(request: Request, config: Config) -> Selection:
         severities=severities,
         profile="default" if profile == "minimal" else profile,
         minimal=profile == "minimal",
-        verified=request.verify is not None,
     )
 
 

@@ -229,7 +229,9 @@ class Compiler(Carriage):
         for process in atomic:
             fact = process.fact("compensates")
             target = fact.value.message if isinstance(fact.value, MessageUse) else fact.value
-            for done in self.index.started.get(target, ()) if fact.declared else ():
+            started = self.index.started.get(target, ()) if fact.declared else ()
+            own = [done for done in started if done.service is process.service]
+            for done in own or started:
                 add(process, done)
         for process in self.scene.processes:
             for step in process.steps:

@@ -61,6 +61,7 @@ class Judge:
         self.mandatory = {n: _mandatory(thread) for n, thread in self.roots.items()}
         self.gaps = {n: self._gaps(thread) for n, thread in self.roots.items()}
         self.deeds = {n: list(self._deeds(thread)) for n, thread in self.roots.items()}
+        self.asked = {place: calls for thread in self.roots.values() for place, calls in _inquiries(thread)}
 
     def all(self, search: Search) -> list[Violation]:
         """Every violation, the fewest faults first, one for each subject."""
@@ -86,8 +87,10 @@ class Judge:
             for code, subject, text, damage, place in self.wrong(search.space.locals(state)):
                 if (code, subject) in seen:
                     continue
-                seen.add((code, subject))
                 path = search.path(state)
+                if place in self.asked and self._asked(path, self.asked[place]):
+                    continue
+                seen.add((code, subject))
                 code, text = self._cause(code, text, path)
                 yield Violation(code, subject, faults, text, damage, place, tuple(path))
 
@@ -177,6 +180,15 @@ class Judge:
                 names = [f"`{use.message.name}`" for use, bit in zip(part.uses, bits, strict=True) if not bit]
                 found.append(f"{part.process.name} of {part.name} still waits for {_listed(names)}")
         return found
+
+    def _asked(self, path: list[tuple[int, Move]], inquiries: frozenset[int]) -> bool:
+        """Whether the service was asked what had become of a step; its answer is data, which no table knows."""
+        notes = self.compiled.notes
+        return any(
+            not inquiries.isdisjoint(notes[move.choice.note].trail)
+            for _, move in path
+            if move.choice is not None and move.choice.note >= 0
+        )
 
     # -------------------------------------------------------------------------------------------- ledgers
 
@@ -372,6 +384,25 @@ def _mandatory(thread: Thread) -> set[Step]:
         if own and not _passes(thread, thread.process.start, own, kinds):
             found.add(step)
     return found
+
+
+def _inquiries(thread: Thread) -> Iterator[tuple[Span, frozenset[int]]]:
+    """The steps that ask the same service again when their limit expires: their places, and the questions."""
+    actions = thread.actions
+    for step in thread.process.steps:
+        services = {
+            actions[n].use.service for n in step.actions if actions[n].kind == "call" and actions[n].region == "main"
+        }
+        calls = frozenset(
+            n
+            for n in thread.process.actions
+            if actions[n].kind == "call"
+            and actions[n].region == "timeout"
+            and actions[n].step is step
+            and actions[n].use.service in services
+        )
+        if calls:
+            yield step.place, calls
 
 
 def _passes(thread: Thread, start: int, without: set[int], kinds: set[str]) -> bool:

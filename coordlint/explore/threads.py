@@ -479,8 +479,10 @@ def _rested(spot: Spot) -> Spot:
 
 
 def _attempts(action: Action) -> float:
-    """How often the call is made in all; one attempt unless more are declared."""
+    """How often the call is made in all; one attempt unless more are declared, or the step is one that has to succeed."""
     attempts, retries = action.fact("attempts"), action.fact("retries")
     if attempts.declared:
         return float(attempts.value)
-    return float(retries.value) + 1 if retries.declared else 1.0
+    if retries.declared:
+        return float(retries.value) + 1
+    return math.inf if action.fact("retriable").declared else 1.0

@@ -28,7 +28,10 @@ class Settings(NamedTuple):
         limit: how many states a scene may have.
         without: kinds of faults that do not happen: copy, lose, park, overtake, early, crash, publish.
         flow: only the scene of this flow or workflow.
+        total: how many states all scenes may have together; those that come after it are not searched.
         candidates: also look for what happens if unknown facts are against the design.
+        repairs: try which changes of single facts are a remedy.
+        proof: try to prove for any number of faults what holds.
         progress: told about each scene and layer.
     """
 
@@ -36,7 +39,10 @@ class Settings(NamedTuple):
     limit: int = 100_000
     without: frozenset[str] = frozenset()
     flow: str = ""
+    total: int = 0
     candidates: bool = True
+    repairs: bool = True
+    proof: bool = True
     progress: Callable[[str], None] | None = None
 
 
@@ -112,6 +118,7 @@ class Verification:
         self.settings = settings or Settings()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
+        self._spent = 0
         for scene in self.scenes():
             self._verify(scene)
 
@@ -129,24 +136,28 @@ class Verification:
 
     def _verify(self, scene: Scene) -> None:
         settings = self.settings
+        if settings.total and self._spent >= settings.total:
+            self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
+            return
         try:
             compiled = compile_scene(self.index, scene)
             search = self._search(compiled, settings.faults, settings.limit, scene.name)
         except (TooLargeError, TooManyQueueContentsError):
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
             return
+        self._spent += len(search.came)
         judge = Judge(compiled, self.sagas)
         certain = judge.all(search)
         serious = [one for one in certain if one.code not in {"B6", "B19"}]
         violated = min((one.faults for one in serious), default=None)
         proved = False
-        if violated is None and not search.cut and not settings.without:
+        if violated is None and not search.cut and not settings.without and settings.proof:
             proved = self._is_proved(scene)
         self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0
-            if one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
+            if settings.repairs and one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
                 repairs, tried = self._repairs(scene, one, certain, compiled, frozenset())
             if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
                 text.startswith("an order for ") for text in repairs

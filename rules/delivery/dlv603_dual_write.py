@@ -89,7 +89,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import shown
-from coordlint.finding import Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit
 
@@ -140,6 +140,7 @@ def _finding(service: Service, fact: Fact, writes: list[tuple[Process, DualWrite
         silence='`outbox`, or `no outbox "why one without the other does no harm"`',
         fix=Fix("add `outbox`", (Edit(fact.span, "outbox"),)) if fact.span is not None and not outside else None,
         subject=process.path if "outbox" in process.facts else f"service {service.name}",
+        claim=Claim(("B13", "B14"), tuple(place for one, two in writes for place in (one.place, two.second.span))),
         levels="I/I/I" if fact.absent and fact.why else "",
     )
 

@@ -153,7 +153,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.delivery import dead_letter
-from coordlint.finding import Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit, Span
 
@@ -342,4 +342,9 @@ def _finding(service: Service, key: tuple[str, ...], arrivals: list[Arrival], re
         silence="`resequences` at the handler, or no `ordered by`",
         fix=Fix(f"keep the order by `{by}`", tuple(edits)) if len(edits) == len(seen) else None,
         subject=f"service {service.name} / ordered by {by}",
+        claim=Claim(
+            ("B5", "B15"),
+            (process.place,),
+            frozenset(arrival.use.message.name for arrival in arrivals),
+        ),
     )

@@ -72,7 +72,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import loses
-from coordlint.finding import Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit
 
@@ -119,4 +119,5 @@ def _finding(design: Design, channel: Channel, views: list[FlowView]) -> Finding
         silence="`delivery at-least-once`" if at_most_once else "no `in-memory`",
         fix=Fix("deliver at least once", (Edit(fact.span, "delivery at-least-once"),)) if at_most_once else None,
         subject=f"channel {channel.name}",
+        claim=Claim(("B1", "B2"), messages=frozenset(arrival.use.message.name for arrival in arrivals)),
     )

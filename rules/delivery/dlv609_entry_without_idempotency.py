@@ -52,7 +52,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import shown
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import idempotency_fix, judged_by_sagas, keys_of, shortened, who
@@ -97,5 +97,6 @@ def _finding(design: Design, process: Process, effects: list[Action], entries: l
         silence='`idempotent`, or `not idempotent "why a repetition does no harm"`',
         fix=idempotency_fix(process, key),
         subject=process.path,
+        claim=Claim(("B7", "B8"), (process.place,)),
         levels="I/I/I" if fact.why else "W/W/E" if fact.absent else "–/W/E",
     )

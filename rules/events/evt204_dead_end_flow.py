@@ -109,7 +109,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.outcomes import silent_ends
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 from coordlint.system import Workflow
 
@@ -147,6 +147,7 @@ def _unreachable(design: Design, one: Unreached) -> Finding:
         help=f"let what takes part in the flow end in {goal}, or name another goal",
         silence="a goal that the flow reaches",
         subject=f"flow {flow.name}",
+        claim=Claim(("B2", "B21"), (flow.place,)),
     )
 
 
@@ -178,6 +179,7 @@ def _distant(design: Design, one: Unreached) -> Finding:
         silence="the entry that leads to the goal, as a further start of the flow",
         subject=f"flow {flow.name}",
         levels="I/W/W",
+        claim=Claim(("B2", "B21"), (flow.place,)),
     )
 
 
@@ -229,6 +231,7 @@ def _silent(end: SilentEnd) -> Finding:
         help="let the branch lead to the goal, or let it end: `fails` with an event that is a failure goal of the flow",
         silence="`fails` in the branch",
         subject=f"flow {flow.name} / {process.path}",
+        claim=Claim(("B2",), (flow.place,)),
         levels="W/W/E",
     )
 

@@ -105,7 +105,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 from coordlint.system import Action
 
@@ -185,4 +185,5 @@ def _astray(design: Design, lost: LostFailure) -> Finding:
         help=f"let what reacts to it lead to {ends}, or name `{lost.event.name}` at `fails with`, too",
         silence=f"`{lost.event.name}` as a failure goal of the flow",
         subject=f"event {lost.event.name}",
+        claim=Claim(("B2",), (flow.place,)),
     )

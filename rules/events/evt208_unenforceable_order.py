@@ -62,7 +62,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import called, shown
@@ -97,6 +97,7 @@ def _finding(flow: Flow, one: Unordered) -> Finding:
         help=f"let {called(one.after.process) if one.after else 'the flow'} begin with what follows from `{first}`",
         silence=f"a chain of messages from `{first}` to `{then}`",
         subject=f"flow {flow.name} / order {first} before {then}",
+        claim=Claim(("B20",), (one.order.span,)),
     )
 
 

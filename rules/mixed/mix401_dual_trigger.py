@@ -105,7 +105,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import asks, request_label, who
@@ -122,10 +122,10 @@ if TYPE_CHECKING:
 def check(design: Design) -> Iterator[Finding]:
     """Report each pair of triggers once, at the event's handler."""
     for dual in design.scopes.dual_triggers:
-        yield _finding(dual)
+        yield _finding(design, dual)
 
 
-def _finding(dual: DualTrigger) -> Finding:
+def _finding(design: Design, dual: DualTrigger) -> Finding:
     request, event = dual.request, dual.event.name
     return Finding(
         primary=Label(_place(dual), f"`{event}` starts it, too"),
@@ -136,7 +136,20 @@ def _finding(dual: DualTrigger) -> Finding:
         silence="a choice (`either`) between the two, or handlers that say different outcomes",
         subject=dual.reacting.path,
         levels=_levels(dual),
+        claim=Claim(both=_both(design, dual), levels="" if dual.sure else "W/E/E"),
     )
+
+
+def _both(design: Design, dual: DualTrigger) -> tuple[frozenset[int], frozenset[int]]:
+    """What one run must come to: the command is asked for, and the event's reaction does the same."""
+    if dual.repeat is not None:
+        then = [dual.repeat]
+    elif dual.commanded is dual.reacting:
+        then = list(design.index.emitters.get(dual.event, ()))
+    else:
+        system = design.system
+        then = [a for a in system.actions_of(dual.reacting) if a.kind in {"write", "act", "emit", "send", "call"}]
+    return frozenset({dual.request.id}), frozenset(action.id for action in then)
 
 
 def _place(dual: DualTrigger) -> Span:

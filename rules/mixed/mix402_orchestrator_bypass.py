@@ -69,7 +69,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import asks, request_label, who
@@ -98,4 +98,5 @@ def _finding(bypass: Bypass) -> Finding:
         help=f"let `{participant}` answer, and {who(workflow)} go on from there",
         silence="a choice in the workflow that leaves the step out where the participant takes it",
         subject=bypass.through.path,
+        claim=Claim(both=(frozenset({bypass.own.id}), frozenset({request.id})), levels="E/E/E"),
     )

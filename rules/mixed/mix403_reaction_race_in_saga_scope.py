@@ -73,7 +73,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import asks, publication_label, request_label, who
@@ -83,16 +83,17 @@ if TYPE_CHECKING:
 
     from coordlint.analysis.scopes import Race
     from coordlint.design import Design
+    from coordlint.system import Process
 
 
 @rule("MIX403", "reaction-race-in-saga-scope", "W/E/E", evidence="S")
 def check(design: Design) -> Iterator[Finding]:
     """Report each reaction that races with a later step."""
     for race in design.scopes.races:
-        yield _finding(race)
+        yield _finding(design, race)
 
 
-def _finding(race: Race) -> Finding:
+def _finding(design: Design, race: Race) -> Finding:
     event, service = race.publication.event.name, race.reaction.service.name
     return Finding(
         primary=Label(race.reaction.place, f"writes `{race.entity}` at some time"),
@@ -108,4 +109,14 @@ def _finding(race: Race) -> Finding:
         help=f"do both in the step, or let {who(race.process)} await the result of the reaction first",
         silence='`when "…"`, a guard on the state, on one of the two',
         subject=race.reaction.path,
+        claim=Claim(
+            both=(_writes(design, race.reaction, race.entity), _writes(design, race.commanded, race.entity)),
+            any_order=True,
+        ),
     )
+
+
+def _writes(design: Design, process: Process, entity: str) -> frozenset[int]:
+    """The writes of an entity by a process, as numbers of actions."""
+    writes = design.system.actions_of(process, "write")
+    return frozenset(action.id for action in writes if any(use.text == entity for use in action.entities))

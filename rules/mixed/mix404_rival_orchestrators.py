@@ -74,7 +74,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding
+from coordlint.finding import Claim, Finding
 from coordlint.rule import rule
 
 from ._words import request_label, who
@@ -105,4 +105,5 @@ def _finding(design: Design, rivalry: Rivalry) -> Finding:
         silence="a choice (`either`) that lets only one of them get there",
         subject=f"{first.process.path} / {first.message.name}",
         levels="W/E/E" if recognised else "E/E/E",
+        claim=Claim(both=(frozenset({first.id}), frozenset({second.id}))),
     )

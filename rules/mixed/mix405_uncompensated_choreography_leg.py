@@ -116,7 +116,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import publication_label, who
@@ -132,10 +132,10 @@ if TYPE_CHECKING:
 def check(design: Design) -> Iterator[Finding]:
     """Report each reaction that outlives the failure of the workflow it belongs to."""
     for leg in design.scopes.uncompensated:
-        yield _finding(leg)
+        yield _finding(design, leg)
 
 
-def _finding(leg: Leg) -> Finding:
+def _finding(design: Design, leg: Leg) -> Finding:
     publication, failure = leg.provisional.publication, leg.provisional.failure
     event, reacting = publication.event.name, who(leg.reaction)
     causes = [Label(failure.action.span, f"{who(leg.workflow)} can still fail here")]
@@ -148,4 +148,11 @@ def _finding(leg: Leg) -> Finding:
         help=f"react to the event of the outcome, or undo it in a handler for that of the failure (`compensates {event}`)",
         silence=f"`provisional` on `{event}`",
         subject=leg.reaction.path,
+        claim=Claim(both=_both(design, leg), levels="E/E/E"),
     )
+
+
+def _both(design: Design, leg: Leg) -> tuple[frozenset[int], frozenset[int]]:
+    """What one run must come to: the reaction changes something, and the workflow fails."""
+    changes = design.system.actions_of(leg.reaction, "write", "act")
+    return frozenset(action.id for action in changes), frozenset(leg.workflow.actions[1:2])

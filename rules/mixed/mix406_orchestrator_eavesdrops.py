@@ -29,6 +29,7 @@ service Payments {
 
 workflow Checkout in Orders {
   starts on PlaceOrder
+  recovery forward
   sends Payments.TakePayment
   awaits LedgerRowInserted within 1h # MIX406
 }
@@ -53,6 +54,7 @@ service Payments {
 
 workflow Checkout in Orders {
   starts on PlaceOrder
+  recovery forward
   sends Payments.TakePayment
   awaits PaymentTaken within 1h
 }

@@ -38,6 +38,7 @@ service Shipping {
 workflow Fulfilment in Orders {
   starts on PlaceOrder
   timeout 3d
+  recovery forward
   calls Payments.TakePayment { pivot }
   emits OrderPaid
   awaits GoodsPacked
@@ -77,6 +78,7 @@ service Shipping {
 workflow Fulfilment in Orders {
   starts on PlaceOrder
   timeout 3d
+  recovery forward
   calls Payments.TakePayment { pivot }
   calls Packing.Pack
   calls Shipping.Ship
@@ -116,6 +118,7 @@ service Shipping {
 workflow Checkout in Orders {
   starts on PlaceOrder
   timeout 3d
+  recovery forward
   calls Payments.TakePayment { pivot }
   emits OrderPaid
 }

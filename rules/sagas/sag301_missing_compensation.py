@@ -96,7 +96,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import can_fail, effect, path, said, stays, when, whole
@@ -109,6 +109,7 @@ if TYPE_CHECKING:
 
 CANDIDATE = "I/W/E"
 LOCAL = "H/H/H"
+HALF_DONE = ("B1", "B11", "B12")
 
 
 @rule("SAG301", "missing-compensation", "W/E/E", evidence="SD")
@@ -158,6 +159,7 @@ def _of_step(gap: Gap, levels: str) -> Finding:
         silence=f'`no compensation "why"` at {step.label}',
         subject=path(step.step),
         levels=levels,
+        claim=Claim(HALF_DONE, (step.place,), levels="" if levels == LOCAL else "E/E/E"),
     )
 
 
@@ -177,4 +179,5 @@ def _of_saga(saga: Saga, gaps: list[Gap], levels: str) -> Finding:
         silence='`recovery forward`, or `no compensation "why"` at each step',
         subject=saga.process.path,
         levels=levels,
+        claim=Claim(HALF_DONE, tuple(gap.step.place for gap in gaps), levels="" if levels == LOCAL else "E/E/E"),
     )

@@ -113,7 +113,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import can_fail, path, said, when
@@ -123,6 +123,9 @@ if TYPE_CHECKING:
 
     from coordlint.analysis.sagas import Failure, Saga, Sagas, SagaStep
     from coordlint.design import Design
+
+BEYOND = ("B1", "B11", "B12")
+"""What runs may come to: something that cannot be undone is done, and the rest is not."""
 
 
 @rule("SAG302", "broken-pivot-structure", "E/E/E", evidence="D")
@@ -147,6 +150,7 @@ def _second_pivots(sagas: Sagas, saga: Saga) -> Iterator[Finding]:
                 help="keep the `pivot` at the last step that can fail, and give the other one a `compensate`",
                 silence="one `pivot` a run",
                 subject=path(later.step),
+                claim=Claim(BEYOND, (earlier.place, later.place)),
             )
 
 
@@ -164,6 +168,7 @@ def _late_failures(sagas: Sagas, saga: Saga) -> Iterator[Finding]:
             help=f"move {step.label} before the pivot, or say in an `on failure` block what happens then",
             silence=f"an `on failure` block at {step.label}",
             subject=path(step.step),
+            claim=Claim((*BEYOND, "B3"), (step.place, pivot.place, *(one.span for one in step.requests))),
         )
 
 
@@ -182,6 +187,7 @@ def _irreversible(design: Design, saga: Saga) -> Iterator[Finding]:
                 help=f"move {step.label} behind the last step that can fail",
                 silence=f'`no compensation "why"` at {step.label}',
                 subject=path(step.step),
+                claim=Claim(BEYOND, (step.place,)),
             )
 
 

@@ -99,7 +99,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.effects import entity_text
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import can_fail, effect, joined, path, said, stays
@@ -229,4 +229,5 @@ def _finding(
         silence="`compensates COMMAND` at the handler that undoes it",
         subject=f"{path(step.step)} / compensation",
         levels=levels,
+        claim=Claim(("B1", "B10", "B11"), (step.place,)),
     )

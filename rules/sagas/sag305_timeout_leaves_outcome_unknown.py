@@ -97,7 +97,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import path, said, stays
@@ -164,4 +164,5 @@ def _finding(expiry: Expiry) -> Finding:
         help=f"ask the service of {step.label} in an `on timeout` block, or undo the step there too",
         silence="an `on timeout` block that calls the same service",
         subject=path(step.step),
+        claim=Claim(("B1", "B11", "B12"), (step.place,), levels="E/E/E"),
     )

@@ -84,7 +84,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.waits import Wait, Waits
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import joined, path, said, whole
@@ -140,6 +140,7 @@ def _waiting(wait: Wait) -> Finding:
         help=help,
         silence='`no timeout "why"`',
         subject=subject.replace("`", ""),
+        claim=Claim(("B2",), (process.span if wait.kind == "workflow" else primary.span,)),
     )
 
 

@@ -124,7 +124,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.analysis.soundness import dead, endless, jumps, unanswered
 from coordlint.analysis.waits import Waits
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import path, whole
@@ -145,11 +145,11 @@ def check(design: Design) -> Iterator[Finding]:
         if process.contract or process.kind == "own":
             continue
         for action in dead(system, process):
-            yield _dead(action)
+            yield _dead(design, action)
         for action in endless(system, process):
-            yield _endless(action)
+            yield _endless(design, action)
         for jump in jumps(system, process):
-            yield _crossing(jump)
+            yield _crossing(design, jump)
     yield from _stuck(design)
 
 
@@ -180,7 +180,13 @@ def _named(action: Action) -> str:
     return f"`{' '.join(action.span.text.split())}`"
 
 
-def _dead(action: Action) -> Finding:
+def _claim(design: Design, action: Action) -> Claim:
+    """What runs may come to: the process sticks or goes round there, or no flow through it comes to its goal."""
+    flows = [view.flow.place for view in design.flows if action.process in view.processes]
+    return Claim(("B2", "B3", "B19", "B21"), (action.span, action.process.place, *flows))
+
+
+def _dead(design: Design, action: Action) -> Finding:
     where = whole(action.process)
     return Finding(
         primary=_place(action),
@@ -189,10 +195,11 @@ def _dead(action: Action) -> Finding:
         help="remove it, or let a branch or a `goto` lead there",
         silence="a way that leads there",
         subject=_subject(action),
+        claim=_claim(design, action),
     )
 
 
-def _endless(action: Action) -> Finding:
+def _endless(design: Design, action: Action) -> Finding:
     where = whole(action.process)
     return Finding(
         primary=Label(action.span),
@@ -201,10 +208,11 @@ def _endless(action: Action) -> Finding:
         help="let one of the branches in the circle leave it",
         silence="a way out of the circle",
         subject=_subject(action),
+        claim=_claim(design, action),
     )
 
 
-def _crossing(jump: Jump) -> Finding:
+def _crossing(design: Design, jump: Jump) -> Finding:
     block = "parallel" if jump.block.kind == "fork" else "for each in parallel"
     if jump.out:
         text = f"leaves a branch of `{block}`, which the others then wait for or overtake"
@@ -219,6 +227,7 @@ def _crossing(jump: Jump) -> Finding:
         help=f"{remedy}, or use `parallel any` if the first branch decides",
         silence="`parallel any`",
         subject=_subject(jump.goto),
+        claim=_claim(design, jump.goto),
     )
 
 
@@ -237,4 +246,5 @@ def _unanswered(outcome: Outcome) -> Finding:
         help="publish an event in that case and await it too, or limit the wait with `within`",
         silence="`within` at the wait",
         subject=f"{_subject(wait)} / {request.message.name}",
+        claim=Claim(("B2",), (wait.span,)),
     )

@@ -78,7 +78,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import joined
@@ -124,6 +124,7 @@ def _finding(rollback: Rollback) -> Finding:
         notes=(f"{len(left) - PLACES} more changes stay done",) if len(left) > PLACES else (),
         silence="a reaction to the failure that `compensates` the handler",
         subject=f"event {event.name}" if event is not None else cause.process.path,
+        claim=Claim(both=(frozenset(one.id for one in left), frozenset(one.id for one in causes)), levels="E/E/E"),
     )
 
 

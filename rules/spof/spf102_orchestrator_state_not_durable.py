@@ -142,7 +142,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import guards_itself, shown
-from coordlint.finding import Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit
 from coordlint.system import Store
@@ -256,6 +256,7 @@ def _volatile_state(design: Design, process: Process, state: Fact) -> Finding:
         silence="`state in STORE`",
         fix=_fix(design, process, state),
         subject=process.path,
+        claim=Claim(("B14",), (process.place, *((process.workflow.place,) if process.workflow is not None else ()))),
     )
 
 

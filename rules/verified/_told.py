@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.explore.story import sentences
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,7 @@ def _finding(told: Told, help: str) -> Finding:
         help=" or ".join(told.repairs) if told.repairs else help,
         notes=tuple(notes),
         steps=told.steps,
+        claim=Claim((one.code,), (one.place,)),
         subject=f"{told.scene.name} / {one.subject.replace('`', '')}",
         levels=CANDIDATE if told.assumes else "",
     )

@@ -1,0 +1,177 @@
+"""Short runs of a design's model, with one fault at most: what `check` asks them about its findings.
+
+A trial bears a finding out by showing a run, refutes it where a complete search has none even if every unknown fact is against
+the design, and otherwise leaves it as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from coordlint.explore.compiler import compile_scene
+from coordlint.explore.scene import Scene, scenes
+from coordlint.explore.search import Search
+from coordlint.explore.space import Space, TooManyQueueContentsError
+from coordlint.explore.story import tell
+from coordlint.explore.threads import TooLargeError
+from coordlint.explore.verify import Settings, Told, Verification
+from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
+
+if TYPE_CHECKING:
+    from coordlint.explore.scene import Compiled
+    from coordlint.finding import Claim, Step
+    from coordlint.graph import Index
+    from coordlint.source import Span
+    from coordlint.system import Process
+
+FAULTS = 1
+"""So many faults may happen in a run."""
+
+STATES = 20_000
+"""So many states a scene may have."""
+
+ALL_STATES = 400_000
+"""So many states all scenes of a design may have together."""
+
+SHORT = Settings(faults=FAULTS, limit=STATES, total=ALL_STATES, candidates=False, repairs=False, proof=False)
+
+
+class Trial(NamedTuple):
+    """What the runs say about a claim.
+
+    Attributes:
+        word: `shown`, or `refuted`.
+        steps: the run that shows it.
+        faults: how many faults it needs.
+        damage: what it comes to, in one sentence; may be empty.
+        told: the violation that says the same, if it is one.
+    """
+
+    word: Literal["shown", "refuted"]
+    steps: tuple[Step, ...] = ()
+    faults: int = 0
+    damage: str = ""
+    told: Told | None = None
+
+
+class Trials:
+    """The trials of a design.
+
+    Args:
+        index: of the design's system.
+        verification: the runs of all scenes, with the settings `SHORT`.
+    """
+
+    def __init__(self, index: Index, verification: Verification) -> None:
+        self.index = index
+        self.verification = verification
+        self._scenes: dict[Process, list[Scene]] | None = None
+        self._spent = 0
+
+    def of(self, claim: Claim) -> Trial | None:
+        """What the runs say about a claim; None if they leave it open."""
+        if claim.both is not None:
+            return self._both(claim)
+        told = min(self.same(claim), key=lambda one: (one.violation.faults, len(one.steps)), default=None)
+        if told is None:
+            return None
+        return Trial("shown", told.steps, told.violation.faults, told.violation.damage, told)
+
+    def same(self, claim: Claim) -> list[Told]:
+        """The violations that say what a claim says."""
+        return [told for told in self.verification.told if not told.assumes and _is_same(claim, told)]
+
+    # -------------------------------------------------------------------------------------------- one run comes to both
+
+    def _both(self, claim: Claim) -> Trial | None:
+        assert claim.both is not None
+        first, then = claim.both
+        if not first or not then:
+            return None
+        asked, refuted = False, True
+        best: Trial | None = None
+        for scene in self._with(first, then):
+            asked = True
+            shown = self._shown(scene, first, then, any_order=claim.any_order)
+            if shown is None:
+                refuted = refuted and self._never(scene, first, then, any_order=claim.any_order)
+            elif best is None or (shown.faults, len(shown.steps)) < (best.faults, len(best.steps)):
+                best = shown
+        return best or (Trial("refuted") if asked and refuted else None)
+
+    def _with(self, first: frozenset[int], then: frozenset[int]) -> list[Scene]:
+        """The scenes in which both could happen."""
+        if self._scenes is None:
+            self._scenes = {}
+            for scene in scenes(self.index):
+                for process in scene.processes:
+                    self._scenes.setdefault(process, []).append(scene)
+        actions = self.index.system.actions
+        one, other = (
+            [scene for number in sorted(group) for scene in self._scenes.get(actions[number].process, ())]
+            for group in (first, then)
+        )
+        return [scene for scene in _once(one) if any(scene is known for known in other)]
+
+    def _shown(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> Trial | None:
+        """A shortest run with both, in the better case for the design."""
+        found = self._search(scene, first, then, adverse=frozenset())
+        if found is None:
+            return None
+        search, compiled, observer = found
+        hits = [search.hits.get((observer, end)) for end in (FIRST_THEN, THEN_FIRST)]
+        if any_order and None in hits:
+            return None
+        hit = max if any_order else min
+        known = [one for one in hits if one is not None]
+        if not known:
+            return None
+        chosen = hit(known, key=lambda one: (one.layer, len(search.path(one.before))))
+        steps = tell(compiled, search.space, [*search.path(chosen.before), (chosen.before, chosen.move)])
+        return Trial("shown", steps, chosen.layer)
+
+    def _never(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> bool:
+        """Whether there is no such run even if every unknown fact is against the design."""
+        found = self._search(scene, first, then, adverse=None)
+        if found is None or found[0].cut or found[0].complete < FAULTS:
+            return False
+        search, _, observer = found
+        ends = [(observer, end) in search.hits for end in (FIRST_THEN, THEN_FIRST)]
+        return not (all(ends) if any_order else any(ends))
+
+    def _search(
+        self, scene: Scene, first: frozenset[int], then: frozenset[int], adverse: frozenset[str] | None
+    ) -> tuple[Search, Compiled, int] | None:
+        if self._spent >= ALL_STATES:
+            return None
+        try:
+            compiled, observer = watched(compile_scene(self.index, scene, adverse), first, then)
+            search = Search(Space(compiled.tables), STATES)
+            for _ in search.run(FAULTS):
+                pass
+        except (TooLargeError, TooManyQueueContentsError):
+            return None
+        self._spent += len(search.came)
+        return search, compiled, observer
+
+
+def _once(some: list[Scene]) -> list[Scene]:
+    return list({id(scene): scene for scene in some}.values())
+
+
+def _is_same(claim: Claim, told: Told) -> bool:
+    if told.violation.code not in claim.properties:
+        return False
+    if any(_overlap(place, told.violation.place) for place in claim.places):
+        return True
+    faults = [step for step in told.steps if step.fault]
+    return any(
+        step.message in claim.messages or any(_overlap(place, step.span) for place in claim.places) for step in faults
+    )
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    """Whether one of the two lies within the other."""
+    if one.source.path != other.source.path:
+        return False
+    return (one.start <= other.start and other.end <= one.end) or (other.start <= one.start and one.end <= other.end)
