@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coordlint import __version__
 
@@ -93,16 +93,28 @@ def store(name: str, entry: Entry) -> None:
     base = folder()
     if base is None:
         return
-    results = os.path.join(base, "results")
-    scratch = os.path.join(results, f".{name}.{os.getpid()}")
+    _keep(os.path.join(base, "results"), name, marshal.dumps(tuple(entry)))
+
+
+def recall(name: str) -> dict[str, Any]:
+    """What was remembered under that name; empty if nothing was."""
+    base = folder()
     try:
-        os.makedirs(results, exist_ok=True)
-        with open(scratch, "wb") as file:
-            file.write(sealed(marshal.dumps(tuple(entry))))
-        os.replace(scratch, os.path.join(results, name))
-        _prune(results)
-    except OSError:
-        return
+        if base is not None:
+            with open(os.path.join(base, "scenes", name), "rb") as file:
+                data = unsealed(file.read())
+            found = marshal.loads(data) if data is not None else {}
+            return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, EOFError, TypeError):
+        pass
+    return {}
+
+
+def remember(name: str, what: Mapping[str, object]) -> None:
+    """Remember something under a name, for `recall`; a folder that cannot be written to is no reason to complain."""
+    base = folder()
+    if base is not None:
+        _keep(os.path.join(base, "scenes"), name, marshal.dumps(dict(what)))
 
 
 def state(path: str) -> str:
@@ -148,6 +160,19 @@ def unsealed(data: bytes) -> bytes | None:
     return inner if hashlib.sha256(inner).digest() == digest else None
 
 
+def _keep(folder: str, name: str, data: bytes) -> None:
+    """Write a file of the cache in one step, and let the oldest ones go."""
+    scratch = os.path.join(folder, f".{name}.{os.getpid()}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(scratch, "wb") as file:
+            file.write(sealed(data))
+        os.replace(scratch, os.path.join(folder, name))
+        _prune(folder)
+    except OSError:
+        return
+
+
 def _changed(path: str) -> int:
     try:
         status = os.stat(path)
@@ -156,8 +181,8 @@ def _changed(path: str) -> int:
     return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _prune(results: str) -> None:
-    with os.scandir(results) as found:
+def _prune(folder: str) -> None:
+    with os.scandir(folder) as found:
         entries = [(entry.stat().st_mtime_ns, entry.path) for entry in found]
     for _, path in sorted(entries)[:-KEPT]:
         os.unlink(path)

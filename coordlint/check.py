@@ -54,7 +54,7 @@ class Result:
         deselected: how many rules did not run because the user left them out.
         crashes: rules that failed.
         compared: whether the findings were held against a baseline.
-        verdicts: what a verification knows about each scene.
+        verdicts: what the runs of the model say about each scene: short ones in a check.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -205,7 +205,7 @@ def check(
         selection.off,
         selection.deselected,
         tuple(crashes),
-        verdicts=tuple(design.verification.verdicts) if getattr(design, "verify", None) is not None else (),
+        verdicts=tuple(design.verification.verdicts) if "verification" in design.__dict__ else (),
     )
 
 

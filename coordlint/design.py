@@ -51,6 +51,7 @@ class Design:
         problems: syntax, include and reference findings (SYN and REF codes).
         today: the day that dates are held against; without it nothing is past.
         verify: how far a verification goes; None for the short runs of a check.
+        remember: keep in the user's cache which scenes short runs found nothing in.
         inputs: the files that were looked at, those that are missing among them.
     """
 
@@ -73,6 +74,7 @@ class Design:
         self.inputs = inputs
         self.today = today
         self.verify: Settings | None = None
+        self.remember = False
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -211,9 +213,11 @@ class Design:
         from coordlint.explore.verify import Verification
 
         if self.verify is None:
+            from coordlint.explore.memory import Memory
             from coordlint.explore.trials import SHORT
 
-            return Verification(self.index, self.sagas, SHORT)
+            memory = Memory(os.path.realpath(self.sources[0].path), SHORT) if self.remember else None
+            return Verification(self.index, self.sagas, SHORT, memory)
         return Verification(self.index, self.sagas, self.verify)
 
     @cached_property

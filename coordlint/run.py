@@ -43,6 +43,7 @@ class Request:
         base: the folder that fingerprints name files from; None for that of the baseline, else that of the configuration.
         today: the day that dates are held against: ends of ignores, of deprecated versions.
         verify: run the designs' models that far, and only the rules about them.
+        remember: use the user's cache for what parts of a design were found to be.
     """
 
     paths: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ class Request:
     base: str | None = None
     today: date | None = None
     verify: Settings | None = None
+    remember: bool = False
 
 
 class Checked(NamedTuple):
@@ -278,7 +280,7 @@ def _check(
         overlay=overlay,
         today=request.today,
     )
-    design.verify = request.verify
+    design.verify, design.remember = request.verify, request.remember
     result = check(
         design,
         selection,

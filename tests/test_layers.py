@@ -29,7 +29,7 @@ LAYERS = (
     ("explore",),
     ("design",),
     ("rule", "rules"),
-    ("ignores",),
+    ("ignores", "confirm"),
     ("check", "config", "baseline"),
     ("run",),
     ("report", "fix", "advise", "format"),

@@ -190,6 +190,7 @@ class _Options:
             ignores=not self.flag("no_ignores"),
             baseline=self.text("baseline"),
             today=today(),
+            remember=not self.flag("no_cache"),
         )
 
 

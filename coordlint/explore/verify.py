@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.judge import Judge, Violation
+from coordlint.explore.memory import Known, Memory, fingerprint
 from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
@@ -110,17 +111,26 @@ class Told(NamedTuple):
 
 
 class Verification:
-    """The verification of a design under some settings."""
+    """The verification of a design under some settings.
 
-    def __init__(self, index: Index, sagas: Sagas, settings: Settings | None = None) -> None:
+    Args:
+        memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
+    """
+
+    def __init__(
+        self, index: Index, sagas: Sagas, settings: Settings | None = None, memory: Memory | None = None
+    ) -> None:
         self.index = index
         self.sagas = sagas
         self.settings = settings or Settings()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
+        self._memory = memory
         self._spent = 0
         for scene in self.scenes():
             self._verify(scene)
+        if memory is not None:
+            memory.save()
 
     def scenes(self) -> Iterator[Scene]:
         """The scenes that are asked for."""
@@ -141,6 +151,12 @@ class Verification:
             return
         try:
             compiled = compile_scene(self.index, scene)
+            name = fingerprint(compiled, self.index) if self._memory is not None else ""
+            known = self._memory.get(name) if self._memory is not None else None
+            if known is not None:
+                self._spent += known.states
+                self.verdicts.append(Verdict(scene.name, known.states, known.complete, None, False, known.cut))
+                return
             search = self._search(compiled, settings.faults, settings.limit, scene.name)
         except (TooLargeError, TooManyQueueContentsError):
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
@@ -154,6 +170,8 @@ class Verification:
         if violated is None and not search.cut and not settings.without and settings.proof:
             proved = self._is_proved(scene)
         self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
+        if self._memory is not None and not certain:
+            self._memory.put(name, Known(len(search.came), search.complete, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0

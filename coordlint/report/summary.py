@@ -50,4 +50,9 @@ def not_shown(result: Result) -> str:
         rules.append(f"{result.deselected} left out")
     if result.crashes:
         rules.append(f"{len(result.crashes)} failed")
+    cut = sum(verdict.cut for verdict in result.verdicts)
+    if cut:
+        rules.append(
+            f"{count(cut, 'scene was', 'scenes were')} too large for short runs: `coordlint verify` goes further"
+        )
     return "; ".join((*parts, ", ".join(rules)))

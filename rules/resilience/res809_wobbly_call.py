@@ -60,7 +60,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.calls import shown
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import PLACES, is_own, listed, span_of, target
@@ -158,6 +158,7 @@ def _finding(calls: list[Action], limits: dict[Action, Fact]) -> Finding:
         silence='`timeout D`, `optional`, or `no timeout "why"`',
         subject=subject,
         levels=levels,
+        claim=Claim(("B2",), tuple(call.span for call in calls) if fact.absent else ()),
     )
 
 
