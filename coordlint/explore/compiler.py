@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from coordlint.explore.carriage import Carriage
@@ -10,7 +10,7 @@ from coordlint.explore.conduct import changes_something
 from coordlint.explore.parts import ONCE, Course, Deed, Gathering, Part, Undoing
 from coordlint.explore.scene import Compiled, Facts, Scene, is_atomic
 from coordlint.explore.tables import Component, Row, Tables
-from coordlint.explore.threads import Thread
+from coordlint.explore.threads import Thread, TooLargeError
 from coordlint.system import Action, Flow, Message, MessageUse, Process
 
 if TYPE_CHECKING:
@@ -120,19 +120,22 @@ class Compiler(Carriage):
                     numbers = self.waits.setdefault(use.message, [])
                     if thread.number not in numbers:
                         numbers.append(thread.number)
-            found += self._branches(thread, thread.entry, -1)
+            blocks = [one for one in (thread.on_failure, thread.on_timeout) if one is not None]
+            found += self._branches(thread, [thread.entry, *blocks], -1)
         return found
 
-    def _branches(self, parent: Thread, entry: int, stop: int) -> list[Thread]:
+    def _branches(self, parent: Thread, entries: list[int], stop: int) -> list[Thread]:
         """The branch threads of the forks that a thread comes to, nested ones included."""
         found: list[Thread] = []
-        stack, seen = [entry], {entry}
+        stack, seen = entries[::-1], set(entries)
         actions = self.system.actions
         while stack:
             number = stack.pop()
             action = actions[number]
             targets = [edge.target for edge in action.edges]
             if action.kind == "fork" and action.region != "compensation":
+                if any(number in above.branches for above in _ancestors(parent)):
+                    raise TooLargeError(parent.process.name)  # a branch that leads back to its own fork has no end
                 join = self._join_of(action)
                 parent.branches[number] = []
                 for branch, edge in enumerate(action.edges):
@@ -143,7 +146,7 @@ class Compiler(Carriage):
                     self.out.threads[one.number] = one
                     parent.branches[number].append(one)
                     found.append(one)
-                    found += self._branches(one, edge.target, join)
+                    found += self._branches(one, [edge.target], join)
                     for wait in self.system.actions_of(parent.process, "await"):
                         for use in wait.uses:
                             numbers = self.waits.setdefault(use.message, [])
@@ -351,6 +354,13 @@ class Compiler(Carriage):
                 if edge.target not in trail and edge.kind != "timeout":
                     stack.append((edge.target, trail, emits, effects))
         return list(dict.fromkeys(found)) or [Course(True, (), False, (process.start,))]
+
+
+def _ancestors(thread: Thread) -> Iterator[Thread]:
+    above: Thread | None = thread
+    while above is not None:
+        yield above
+        above = above.parent
 
 
 def _values(found: dict[Process, list[Process]]) -> set[Process]:

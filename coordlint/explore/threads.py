@@ -25,7 +25,7 @@ TRIES = 3
 
 
 class TooLargeError(Exception):
-    """A component has more local states than can be told apart."""
+    """A component has more local states than can be told apart, or a branch of a `parallel` leads back to its beginning."""
 
 
 class Thread:

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING
 from coordlint.explore.tables import Act, Component, Kind, Row, Tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from coordlint.explore.scene import Compiled
 
 FIRST_THEN, THEN_FIRST = 3, 4
 """The local states of the observer in which both have happened, by what came first."""
 
 
-def watched(compiled: Compiled, first: frozenset[int], then: frozenset[int]) -> tuple[Compiled, int]:
+def watched(
+    compiled: Compiled, first: frozenset[int], then: frozenset[int], *, breakdowns: bool = False
+) -> tuple[Compiled, int]:
     """The scene with an observer of two groups of actions.
 
     Args:
         compiled: the scene.
         first: the one group, as numbers of actions.
         then: the other one.
+        breakdowns: a call may also fail although nobody refuses it: the connection breaks, for the price of a fault.
 
     Returns:
         The scene, and the number of the observer: its local states `FIRST_THEN` and `THEN_FIRST` are marked as errors.
@@ -63,7 +68,10 @@ def watched(compiled: Compiled, first: frozenset[int], then: frozenset[int]) -> 
             for local, by_kind in enumerate(one.rows)
         ]
         acts = [
-            tuple(act._replace(emits=act.emits + heard(index, local, -1, act)) for act in group)
+            tuple(
+                act._replace(emits=act.emits + heard(index, local, -1, act))
+                for act in (*group, *(_breaking_down(compiled, index, local) if breakdowns else ()))
+            )
             for local, group in enumerate(one.acts)
         ]
         components.append(Component(one.name, one.initial, rows, acts))
@@ -76,6 +84,18 @@ def watched(compiled: Compiled, first: frozenset[int], then: frozenset[int]) -> 
     components.append(observer)
     kinds = [*old.kinds, Kind("first", number, urgent=True), Kind("then", number, urgent=True)]
     return replace(compiled, tables=Tables(components, kinds, old.initial, old.queues)), number
+
+
+def _breaking_down(compiled: Compiled, component: int, local: int) -> Iterator[Act]:
+    """A call that fails as if it had been refused."""
+    thread = compiled.threads.get(component)
+    if thread is None:
+        return
+    where, action = thread.spots[local].where
+    refused = compiled.kinds.get(("no", action)) if where == "call" else None
+    if refused is not None:
+        for row in compiled.tables.components[component].rows[local].get(refused, ()):
+            yield Act(row.target, row.emits, "early", 1, 0, row.note, row.error)
 
 
 def _tracked(compiled: Compiled) -> set[tuple[int, int]]:
