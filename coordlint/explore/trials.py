@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 FAULTS = 1
 """So many faults may happen in a run."""
 
-STATES = 20_000
-"""So many states a scene may have."""
+STATES = 5_000
+"""So many states a scene may have; it takes about 50 ms."""
 
-ALL_STATES = 60_000
+ALL_STATES = 1_000_000
 """So many states all scenes of a design may have together."""
 
-SHORT = Settings(faults=FAULTS, limit=STATES, total=ALL_STATES, candidates=False, repairs=False, proof=False)
+SHORT = Settings(faults=FAULTS, limit=STATES, total=ALL_STATES, candidates=False, repairs=False, proof=False, whole=True)
 
 
 class Trial(NamedTuple):

@@ -33,6 +33,7 @@ class Settings(NamedTuple):
         candidates: also look for what happens if unknown facts are against the design.
         repairs: try which changes of single facts are a remedy.
         proof: try to prove for any number of faults what holds.
+        whole: where the limit is reached, report only what is complete, so that nothing depends on the order of the search.
         progress: told about each scene and layer.
     """
 
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     candidates: bool = True
     repairs: bool = True
     proof: bool = True
+    whole: bool = False
     progress: Callable[[str], None] | None = None
 
 
@@ -163,7 +165,7 @@ class Verification:
             return
         self._spent += len(search.came)
         judge = Judge(compiled, self.sagas)
-        certain = judge.all(search)
+        certain = [one for one in judge.all(search) if one.faults <= search.complete or not settings.whole]
         serious = [one for one in certain if one.code not in {"B6", "B19"}]
         violated = min((one.faults for one in serious), default=None)
         proved = False
