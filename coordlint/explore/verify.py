@@ -11,9 +11,10 @@ from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
-from coordlint.explore.story import tell
+from coordlint.explore.story import tell_violation
+from coordlint.explore.survey import survey
 from coordlint.explore.threads import TooLargeError
-from coordlint.finding import Step
+from coordlint.finding import Label, Run, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
@@ -53,6 +54,8 @@ class Verdict(NamedTuple):
         violated: the least number of faults of a violation, or None.
         proved: it holds for any number of faults.
         cut: the limit was reached, or the scene is too large to begin with.
+        layers: how many of the states need so many faults: without any first.
+        idle: the moves that would change something and never occurred; unknown if the search was cut.
     """
 
     scene: str
@@ -61,6 +64,8 @@ class Verdict(NamedTuple):
     violated: int | None
     proved: bool
     cut: bool
+    layers: tuple[int, ...] = ()
+    idle: tuple[Label, ...] = ()
 
     @property
     def words(self) -> str:
@@ -83,6 +88,7 @@ class Told(NamedTuple):
     """A violation with everything a finding needs.
 
     Attributes:
+        run: how it comes about; None for what never happens.
         assumes: the unknown facts it takes to be against the design; empty if it is certain.
         repairs: changes of one fact after which it is gone and nothing new is there, each tried.
         tried: how many changes were tried.
@@ -91,11 +97,15 @@ class Told(NamedTuple):
 
     scene: Scene
     violation: Violation
-    steps: tuple[Step, ...]
-    repeats: tuple[Step, ...]
+    run: Run | None
     assumes: tuple[Assumption, ...]
     repairs: tuple[str, ...]
     tried: int
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of its run."""
+        return self.run.steps if self.run is not None else ()
 
     @property
     def needs(self) -> str:
@@ -142,7 +152,11 @@ class Verification:
         proved = False
         if violated is None and not search.cut and not settings.without:
             proved = self._is_proved(scene)
-        self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
+        self.verdicts.append(
+            Verdict(
+                scene.name, len(search.came), search.complete, violated, proved, search.cut, *survey(compiled, search)
+            )
+        )
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0
@@ -174,9 +188,11 @@ class Verification:
         self, compiled: Compiled, search: Search, one: Violation, assumes: tuple[Assumption, ...],
         repairs: tuple[str, ...], tried: int,
     ) -> Told:  # fmt: skip
-        steps = tell(compiled, search.space, one.path)
-        whole = tell(compiled, search.space, (*one.path, *one.repeats))
-        return Told(compiled.scene, one, steps, whole[len(steps) :], assumes, repairs, tried)
+        run = tell_violation(compiled, search.space, one)
+        if run is not None:
+            texts = tuple(assumption.text for assumption in assumes)
+            run = run._replace(assumes=texts, repairs=repairs, tried=tried, complete=search.complete)
+        return Told(compiled.scene, one, run, assumes, repairs, tried)
 
     # -------------------------------------------------------------------------------------------- unknown facts
 
