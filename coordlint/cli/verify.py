@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from coordlint.cli.progress import Progress
 from coordlint.cli.shared import (
     PROFILES,
     TEXT_FORMATS,
@@ -273,25 +272,3 @@ def _spin(designs: object, settings: Settings, to: str | None, *, run_it: bool) 
     from coordlint.cli import spin
 
     return spin.main(list(designs), settings, to, run_it=run_it)  # type: ignore[call-overload]
-
-
-# ------------------------------------------------------------------------------------------------ progress
-
-
-class Progress:
-    """Tells on a terminal which layers are complete, in one line that is written over."""
-
-    def __init__(self) -> None:
-        self.wanted = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._said = False
-
-    def say(self, text: str) -> None:
-        """Show the text instead of the last one."""
-        click.echo(f"\r\x1b[K{text[:100]}", err=True, nl=False)
-        self._said = True
-
-    def end(self) -> None:
-        """Wipe the line."""
-        if self._said:
-            click.echo("\r\x1b[K", err=True, nl=False)
-            self._said = False

@@ -31,6 +31,7 @@ class Settings(NamedTuple):
         flow: only the scene of this flow or workflow.
         candidates: also look for what happens if unknown facts are against the design.
         progress: told about each scene and layer.
+        many: from so many scenes on, only one fault is looked at and nothing is assumed; 0 for never.
     """
 
     faults: int = 2
@@ -39,6 +40,7 @@ class Settings(NamedTuple):
     flow: str = ""
     candidates: bool = True
     progress: Callable[[str], None] | None = None
+    many: int = 0
 
 
 KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
@@ -122,7 +124,10 @@ class Verification:
         self.settings = settings or Settings()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
-        for scene in self.scenes():
+        found = list(self.scenes())
+        if 0 < self.settings.many <= len(found):
+            self.settings = self.settings._replace(faults=min(self.settings.faults, 1), candidates=False)
+        for scene in found:
             self._verify(scene)
 
     def scenes(self) -> Iterator[Scene]:
