@@ -321,7 +321,7 @@ class Tale:
         awaited = {
             kind
             for component in targets
-            if component in self.compiled.threads
+            if self._waits(component, state)
             for kind in tables.components[component].rows[self.space.local(state, component)]
         }
         found = []
@@ -331,6 +331,10 @@ class Tale:
             if any(not awaited.isdisjoint(choice.emits) for choice in choices):
                 found.append(number)
         return found
+
+    def _waits(self, component: int, state: int) -> bool:
+        thread = self.compiled.threads.get(component)
+        return thread is not None and thread.spots[self.space.local(state, component)].where[0] in WAITING
 
     # -------------------------------------------------------------------------------------------- steps
 
@@ -361,7 +365,7 @@ class Tale:
                 thread = self.compiled.threads.get(component)
                 if thread is None or thread.parent is not None:
                     continue
-                if thread.spots[self.space.local(state, component)].where[0] in WAITING:
+                if self._waits(component, state):
                     return -1
                 own = [n for n in kept if self.events[n].move.component == component and self.events[n].changes]
                 number = own[-1] if own else -1
@@ -379,7 +383,7 @@ class Tale:
         move, message = event.move, event.message
         note = compiled.notes[move.choice.note] if move.choice is not None and move.choice.note >= 0 else None
         name, reply = self._named(move.kind)
-        span: Span = note.span if note is not None else compiled.scene.place
+        span: Span = note.span if note is not None else self._statement(move.kind, message)
         text = note.text if note is not None else f"`{name}` is heard"
         if move.what == "drop":
             text = f"nothing takes `{name}` here: it is dropped"
@@ -401,6 +405,17 @@ class Tale:
             self.numbers[number], move.what, sender, lane(compiled, move.component), name, text, span,
             bool(move.price), copy_of, reply, sent, bad,
         )  # fmt: skip
+
+    def _statement(self, kind: int, message: Sent | None) -> Span:
+        """Where a message is sent; the scene, if it was there from the beginning."""
+        actions = self.compiled.system.actions
+        key = self._keys.get(kind, ("",))
+        if key[0] in {"request", "ok", "no"} and isinstance(key[1], int) and key[1] >= 0:
+            return actions[key[1]].span
+        for number in self._trail(message.since) if message is not None and message.since >= 0 else ():
+            if actions[number].kind in {"emit", "send", "call"} and actions[number].message in key:
+                return actions[number].span
+        return self.compiled.scene.place
 
     def _heard(self, event: Event) -> Iterator[str]:
         """What an observer has against what an event has sent."""

@@ -80,7 +80,7 @@ def draw(
 def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
     """The words in lines of at most that many pixels; the last of the allowed lines takes what is left over."""
     lines: list[str] = []
-    for word in shown(text).split(" "):
+    for word in shown(text).replace("`", "").split(" "):
         if lines and (len(lines) == most or width(f"{lines[-1]} {word}", size) <= room):
             lines[-1] += f" {word}"
         else:
@@ -155,8 +155,8 @@ class _Drawing(Lifelines):
         top = 8 + self.high
         bottom = self._place_rows(top + 12)
         tail = [line for text in closing(self.run) for line in wrapped(text, SMALL, self.right - 40, 6)]
-        legend = self._legend()
-        high = bottom + 14 + LINE_HEIGHT * (len(tail) + bool(legend)) + 6
+        legend = wrapped(self._legend(), SMALL, self.right - 40, 3)
+        high = bottom + 14 + LINE_HEIGHT * (len(tail) + len(legend)) + 6
         parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER})]
         parts += [self._violation(step) for step in self.run.steps if step.bad]
         if self.run.repeats_from:
@@ -170,8 +170,9 @@ class _Drawing(Lifelines):
             strong = "600" if line.startswith("end:") else None
             parts.append(self._line(line, 12, y, self.right - 24, INK, font_weight=strong))
             y += LINE_HEIGHT
-        if legend:
-            parts.append(self._line(legend, 12, y, self.right - 24, SOFT))
+        for line in legend:
+            parts.append(self._line(line, 12, y, self.right - 24, SOFT))
+            y += LINE_HEIGHT
         about = f"{needs(self.run)}; {self.run.end}"
         return svg(self.right, high, parts, title=title, about=about, role="img", class_="sequence")
 
@@ -229,7 +230,9 @@ class _Drawing(Lifelines):
         where = self._line(place(step, self.run.steps), self.words, y, BESIDE - 14, SOFT)
         address = self.link(step.span) if self.link is not None else ""
         words.append(element("a", {"href": address}, where) if address else where)
-        title = element("title", {}, escape(shown(f"{step.number}. {sentence(step, self.run.steps)}")[:400]))
+        title = element(
+            "title", {}, escape(shown(f"{step.number}. {sentence(step, self.run.steps)}".replace("`", ""))[:400])
+        )
         return element("g", {"id": f"{self.prefix}-{step.number}"}, "".join((title, *pen.drawn(), *words)))
 
     def _dash(self, step: Step) -> str | None:

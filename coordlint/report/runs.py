@@ -127,7 +127,7 @@ def closing(run: Run) -> list[str]:
     """What there is to say behind the steps: who could have sent what never came, the damage, and the repairs."""
     found = []
     for label in run.unsent:
-        found.append(f"not sent: {label.text} ({label.span.source.path}:{label.span.line})")
+        found.append(f"missing: {label.text} ({label.span.source.path}:{label.span.line})")
     if run.end:
         found.append(f"end: {run.end}")
     if run.repairs and not run.assumes:
