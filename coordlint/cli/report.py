@@ -14,8 +14,8 @@ from coordlint.cli.shared import Failure, hint, relative, report_crash, split, w
 if TYPE_CHECKING:
     from coordlint.run import Checked, Request
 
-FAULTS, LIMIT, MANY = 2, 20_000, 40
-"""How far the model is run for a report; in a design of many flows only under one fault, and without unknown facts."""
+FAULTS, LIMIT, MANY = 2, 20_000, 10
+"""How far the model is run for a report: so many faults and states; with many flows as `Settings.many` says."""
 
 
 @click.command()

@@ -188,13 +188,15 @@ def _sampled(request: Request, settings: Settings, show: str) -> list[Shown]:
 
 def _figures(one: Sample) -> tuple[str, ...]:
     """The states by the number of faults they need, and what never occurred."""
+    from coordlint.report.style import count
+
     words = ("without faults", "with 1 fault")
     layers = [f"{n:,} {words[i] if i < len(words) else f'with {i} faults'}" for i, n in enumerate(one.layers) if n]
     bound = f"complete for {one.complete} faults" if one.complete >= 0 else "not complete"
     lines = [f"states: {one.states:,} ({', '.join(layers)}), {bound}" + (", limit reached" if one.cut else "")]
     if one.cut:
         return tuple(lines)
-    lines.append(f"never occurred: {len(one.idle) or 'nothing that could change something'}")
+    lines.append(f"never occurred: {count(len(one.idle), 'move')}")
     for label in one.idle[:MOST_IDLE]:
         lines.append(f"  {label.text} ({label.span.source.path}:{label.span.line})")
     if len(one.idle) > MOST_IDLE:

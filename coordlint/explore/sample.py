@@ -69,9 +69,7 @@ def sample(index: Index, scene: Scene, fault: str, settings: Settings) -> Sample
 def _told(compiled: Compiled, space: Space, path: list[tuple[int, Move]]) -> Run:
     tale = Tale(compiled, space, path)
     steps = tale.steps(range(len(tale.events)))
-    names = dict.fromkeys(name for step in steps for name in (step.sender, step.receiver) if name)
-    outside = tuple(name for name in names if tale.is_outside(name))
-    return Run("", compiled.scene.name, sum(step.fault for step in steps), steps=steps, outside=outside)
+    return Run("", compiled.scene.name, sum(step.fault for step in steps), steps=steps, outside=tale.outside(steps))
 
 
 def _good(compiled: Compiled, search: Search) -> list[tuple[int, Move]]:

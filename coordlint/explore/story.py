@@ -1,16 +1,17 @@
-"""A run told to people: messages with identities, the steps that matter, and who could have sent what never came."""
+"""A run told to people: messages with identities, and the steps that matter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from coordlint.explore.absence import WAITING, Absence
 from coordlint.explore.scene import Compiled
 from coordlint.explore.space import Move, Space
 from coordlint.explore.tables import Act, Row
 from coordlint.finding import Label, Run, Step
 from coordlint.source import Span
-from coordlint.system import Action, Message, Process
+from coordlint.system import Action, Message
 
 if TYPE_CHECKING:
     from coordlint.explore.judge import Violation
@@ -23,18 +24,8 @@ FAULTS = {
 }
 """What faults without a sentence of their own say."""
 
-FATES = {
-    "lose": "lost",
-    "park": "put into the dead-letter channel",
-    "drop": "dropped, because nobody waited for it yet,",
-}
-"""What became of a message that nobody took."""
-
 INTERNAL = frozenset({"go", "done", "bad", "undo", "undone"})
 """Messages between a thread and its branches: they happen, but nobody sends them in the design."""
-
-WAITING = frozenset({"call", "await", "fork", "undoing", "arm"})
-"""Where a thread rests that is stuck."""
 
 
 def tell(compiled: Compiled, space: Space, path: Iterable[tuple[int, Move]]) -> tuple[Step, ...]:
@@ -45,33 +36,52 @@ def tell(compiled: Compiled, space: Space, path: Iterable[tuple[int, Move]]) -> 
 
 def tell_violation(compiled: Compiled, space: Space, one: Violation) -> Run | None:
     """The run of a violation, without the steps it does not depend on; None if it has none."""
-    tale = Tale(compiled, space, (*one.path, *one.repeats))
+    ahead, cycle = _joined(space, one)
+    tale = Tale(compiled, space, (*ahead, *cycle))
     if not tale.events:
         return None
-    kept = range(len(tale.events)) if one.repeats else tale.relevant(one)
+    kept = range(len(tale.events)) if cycle else tale.relevant(one)
     steps = list(tale.steps(kept, tale.broken(one, kept)))
-    whole = sum(not event.hidden for event in tale.events)
-    repeats = 0
-    if one.repeats:
-        repeats = min((tale.numbers[n] for n in sorted(tale.numbers) if n >= len(one.path)), default=0)
+    left_out = sum(not event.hidden for event in tale.events) - len(steps)
     unsent: tuple[Label, ...] = ()
-    left_out = whole - len(steps)
-    if not one.repeats and not any(step.bad for step in steps):
-        steps += tale.rest(one, len(steps) + 1)
-        unsent = tuple(tale.unsent(one))
+    if not cycle and not any(step.bad for step in steps):
+        absence = Absence(tale, one)
+        steps.append(absence.rest(len(steps) + 1))
+        unsent = tuple(absence.labels())
     return Run(
         one.code,
         compiled.scene.name,
         one.faults,
         steps=tuple(steps),
-        repeats_from=repeats,
+        repeats_from=min((tale.numbers[n] for n in tale.numbers if n >= len(ahead)), default=0) if cycle else 0,
         end=one.damage,
         unsent=unsent,
         left_out=left_out,
-        outside=tuple(
-            dict.fromkeys(name for step in steps for name in (step.sender, step.receiver) if tale.is_outside(name))
-        ),
+        outside=tale.outside(steps),
     )
+
+
+def _joined(space: Space, one: Violation) -> tuple[list[tuple[int, Move]], list[tuple[int, Move]]]:
+    """The way to what repeats, and one turn of it, which begins where the way ends."""
+    ahead, cycle = list(one.path), list(one.repeats)
+    if not cycle:
+        return ahead, cycle
+    turn = {state: number for number, (state, _) in enumerate(cycle)}
+    start = ahead[-1][1].target if ahead else space.initial
+    came: dict[int, tuple[int, Move] | None] = {start: None}
+    for state in (frontier := [start]):
+        if state in turn:
+            between: list[tuple[int, Move]] = []
+            step = came[state]
+            while step is not None:
+                between.append(step)
+                step = came[step[0]]
+            return ahead + between[::-1], cycle[turn[state] :] + cycle[: turn[state]]
+        for move in space.moves(state):
+            if not move.price and move.target not in came:
+                came[move.target] = (state, move)
+                frontier.append(move.target)
+    return ahead, cycle
 
 
 def lane(compiled: Compiled, component: int) -> str:
@@ -219,13 +229,16 @@ class Tale:
             source = getattr(scene.root, "source", None)
             if source is not None:
                 return str(source.name)
-        names = [action.process.service.name for action in self._statements(message)] if message is not None else []
+        names = [action.process.service.name for action in self.statements(message)] if message is not None else []
         return names[0] if names else ""
 
-    def is_outside(self, name: str) -> bool:
-        """Whether that participant is no service of the design."""
-        service = self.compiled.system.services.get(name)
-        return service is None or service.external or service.phantom
+    def outside(self, steps: Iterable[Step]) -> tuple[str, ...]:
+        """The participants that are no services of the design."""
+        services = self.compiled.system.services
+        names = dict.fromkeys(name for step in steps for name in (step.sender, step.receiver) if name)
+        return tuple(
+            name for name in names if name not in services or services[name].external or services[name].phantom
+        )
 
     # -------------------------------------------------------------------------------------------- what matters
 
@@ -412,7 +425,7 @@ class Tale:
         key = self._keys.get(kind, ("",))
         if key[0] in {"request", "ok", "no"} and isinstance(key[1], int) and key[1] >= 0:
             return actions[key[1]].span
-        for number in self._trail(message.since) if message is not None and message.since >= 0 else ():
+        for number in self.trail(message.since) if message is not None and message.since >= 0 else ():
             if actions[number].kind in {"emit", "send", "call"} and actions[number].message in key:
                 return actions[number].span
         return self.compiled.scene.place
@@ -440,51 +453,7 @@ class Tale:
             return action.message.name, "done" if key[0] == "ok" else "refused"
         return self.compiled.tables.kinds[kind].name, ""
 
-    # -------------------------------------------------------------------------------------------- what never came
-
-    def rest(self, one: Violation, number: int) -> Iterator[Step]:
-        """A last step that says who still waits when nothing happens any more."""
-        compiled = self.compiled
-        state = self.path[-1][1].target
-        for component, thread in compiled.threads.items():
-            at_place = one.place in (
-                thread.process.place,
-                *(compiled.system.actions[n].span for n in thread.process.actions),
-            )
-            where = thread.spots[self.space.local(state, component)].where[0]
-            if thread.parent is None and at_place and where in WAITING:
-                text = f"nothing is under way any more, and {thread.name} still waits"
-                yield Step(number, "rest", "", lane(compiled, component), "", text, one.place, False, 0, bad=True)
-                return
-        last = self.events[max(self.numbers)] if self.numbers else None
-        where_ = lane(compiled, last.move.component) if last is not None else ""
-        text = f"nothing is under way any more, and {compiled.scene.name} has not come to its end"
-        yield Step(number, "rest", "", where_, "", text, one.place, False, 0, bad=True)
-
-    def unsent(self, one: Violation) -> Iterator[Label]:
-        """Every statement that could have sent what is waited for in vain, and why it did not."""
-        compiled, system = self.compiled, self.compiled.system
-        state = self.path[-1][1].target
-        for component, thread in compiled.threads.items():
-            where, number = thread.spots[self.space.local(state, component)].where
-            if where not in {"call", "await", "arm"}:
-                continue
-            action = system.actions[number] if number >= 0 else None
-            if one.place != (action.span if action is not None else thread.process.place):
-                continue
-            awaited = frozenset(compiled.tables.components[component].rows[self.space.local(state, component)])
-            if where == "call" and action is not None:
-                yield self._unanswered(action, awaited)
-                continue
-            arms = [action] if action is not None else []
-            if action is not None and action.kind == "choice":
-                arms = [system.actions[edge.target] for edge in action.edges]
-            uses = [use for arm in arms for use in arm.uses] or list(thread.process.triggers[0].uses)
-            for message in dict.fromkeys(use.message for use in uses):
-                yield from self._unsent(message, awaited)
-            return
-
-    def _statements(self, message: Message | None) -> list[Action]:
+    def statements(self, message: Message | None) -> list[Action]:
         """Where a message is sent, outside of the scene as well."""
         return [
             action
@@ -492,86 +461,20 @@ class Tale:
             if action.kind in {"emit", "send", "call"} and action.message is message
         ]
 
-    def _unsent(self, message: Message, awaited: frozenset[int]) -> Iterator[Label]:
-        inside = set(self.compiled.scene.processes)
-        statements = [action for action in self._statements(message) if action.process in inside]
-        if not statements:
-            yield Label(message.place, f"nobody in {self.compiled.scene.name} sends `{message.name}`")
-        for action in statements:
-            yield Label(
-                action.span, f"`{message.name}` of {action.process.service.name}: {self._why_not(action, awaited)}"
-            )
+    def key(self, kind: int) -> tuple[object, ...]:
+        """What a kind of message stands for; see `Compiled.kind`."""
+        return self._keys.get(kind, ("",))
 
-    def _why_not(self, action: Action, awaited: frozenset[int]) -> str:
-        """What kept a statement from sending, or what it sent from arriving."""
-        own = [n for n in range(len(self.events)) if self._is_of(n, action.process)]
-        if not own:
-            return f"never reached: {self._not_started(action.process)}"
-        passed = [n for n in own if action.id in self._trail(n)]
-        if not passed:
-            return f"not reached: {self._at(own[-1])}"
-        for n in passed:
-            for sent in self.events[n].sends:
-                if sent.kind in awaited:
-                    return self._fate(sent, n)
-        return f"came to nothing: {self._at(passed[-1])}"
+    def lane(self, component: int) -> str:
+        """Whose lifeline a component belongs to."""
+        return lane(self.compiled, component)
 
-    def _not_started(self, process: Process) -> str:
-        """What became of the messages that start a process that has not run."""
-        messages = [use.message for trigger in process.triggers for use in trigger.uses]
-        for n, event in enumerate(self.events):
-            message = next((part for part in self._keys.get(event.move.kind, ()) if part in messages), None)
-            if isinstance(message, Message) and event.move.what in FATES and not self._is_of(n, process):
-                return f"`{message.name}` was {FATES[event.move.what]}{self._in(n)}"
-        names = " or ".join(f"`{message.name}`" for message in dict.fromkeys(messages))
-        return f"{names or 'what starts it'} never came"
-
-    def _fate(self, sent: Sent, by: int) -> str:
-        if sent.gone < 0:
-            return f"sent{self._in(by)}, where it could not change anything any more"
-        move = self.events[sent.gone].move
-        return f"sent{self._in(by)}, but {FATES.get(move.what, 'taken')}{self._in(sent.gone)}"
-
-    def _unanswered(self, action: Action, awaited: frozenset[int]) -> Label:
-        """What became of a call that is not answered."""
-        name = action.message.name
-        for n, event in enumerate(self.events):
-            for sent in event.sends:
-                if sent.kind in awaited and sent.gone >= 0 and self.events[sent.gone].move.what in {"lose", "park"}:
-                    return Label(action.span, f"the answer to `{name}` was lost{self._in(sent.gone)}")
-            key = self._keys.get(event.move.kind, ("",))
-            if key[0] == "request" and key[1] == action.id:
-                if event.move.what in {"lose", "park"}:
-                    return Label(action.span, f"`{name}` was lost{self._in(n)}, and nobody asks again")
-                if not any(sent.kind in awaited for sent in event.sends):
-                    return Label(action.span, f"`{name}` was not answered: {self._at(n)}")
-        return Label(action.span, f"nobody answers `{name}`")
-
-    def _is_of(self, number: int, process: Process) -> bool:
-        """Whether an event is a move of that process."""
-        move = self.events[number].move
-        thread = self.compiled.threads.get(move.component)
-        if thread is not None:
-            return thread.process is process
-        choice = move.choice
-        if choice is None or choice.note < 0:
-            return False
-        actions = self.compiled.system.actions
-        trail = self._trail(number)
-        return self.compiled.notes[choice.note].span == process.place or any(
-            actions[n].process is process for n in trail
-        )
-
-    def _trail(self, number: int) -> tuple[int, ...]:
+    def trail(self, number: int) -> tuple[int, ...]:
+        """The actions that an event passes."""
         choice = self.events[number].move.choice
         return self.compiled.notes[choice.note].trail if choice is not None and choice.note >= 0 else ()
 
-    def _at(self, number: int) -> str:
-        choice = self.events[number].move.choice
-        text = self.compiled.notes[choice.note].text if choice is not None and choice.note >= 0 else "it was lost"
-        where = self._in(number)
-        return f"{where.strip()} {text}" if where else text
-
-    def _in(self, number: int) -> str:
+    def within(self, number: int) -> str:
+        """The step that an event is told in, such as ` in step 3`; empty if it is not told."""
         found = self.numbers.get(self._visible(number), 0)
         return f" in step {found}" if found else ""

@@ -31,7 +31,8 @@ class Settings(NamedTuple):
         flow: only the scene of this flow or workflow.
         candidates: also look for what happens if unknown facts are against the design.
         progress: told about each scene and layer.
-        many: from so many scenes on, only one fault is looked at and nothing is assumed; 0 for never.
+        many: from so many scenes on nothing is assumed, and from four times as many on only one fault is looked at; 0 for
+            never.
     """
 
     faults: int = 2
@@ -126,7 +127,8 @@ class Verification:
         self.told: list[Told] = []
         found = list(self.scenes())
         if 0 < self.settings.many <= len(found):
-            self.settings = self.settings._replace(faults=min(self.settings.faults, 1), candidates=False)
+            most = 1 if len(found) >= 4 * self.settings.many else self.settings.faults
+            self.settings = self.settings._replace(faults=min(self.settings.faults, most), candidates=False)
         for scene in found:
             self._verify(scene)
 

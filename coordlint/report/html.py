@@ -91,9 +91,9 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
 
 
 def _embedded(page: Page) -> str:
-    """The result as JSON inside a script element: nothing in it can end the element. Runs that are not drawn are left out."""
+    """The result as JSON inside a script element: nothing in it can end the element. Only what is drawn has its run."""
     data = json.loads(to_json(as_data(page.result)))
-    drawn = {(entry.finding.code, entry.finding.fingerprint) for entry in page.drawn}
+    drawn = {(entry.finding.code, entry.finding.fingerprint) for entry in page.drawn if not page.large}
     for finding in (*data["findings"], *(one["finding"] for one in data["hidden"])):
         if (finding["code"], finding["fingerprint"]) not in drawn:
             finding.pop("run", None)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("error", "warning", "info", "hint")
 
-MOST_RUNS = 24
-"""So many runs are drawn, so that the page stays small; the others are told in their findings."""
+MOST_STEPS, FEW_STEPS = 400, 40
+"""Runs of so many steps in all are drawn, fewer in a large design, so that the page stays small."""
 
 MANY_FLOWS = 50
 """From so many flows on, fewer paths of each are drawn, so that the page stays readable."""
@@ -212,10 +212,18 @@ class Page:
         found = [entry for entry in self.entries if entry.finding.run is not None and entry.finding.run.steps]
         return sorted(found, key=lambda entry: (SEVERITIES.index(entry.severity), _faults(entry.finding)))
 
-    @property
+    @cached_property
     def drawn(self) -> list[Entry]:
-        """The counterexamples that are drawn."""
-        return self.runs[:MOST_RUNS]
+        """The counterexamples that are drawn: the first one, and as many more as there is room for."""
+        room = FEW_STEPS if self.large else MOST_STEPS
+        found: list[Entry] = []
+        for entry in self.runs:
+            assert entry.finding.run is not None
+            room -= len(entry.finding.run.steps)
+            if found and room < 0:
+                break
+            found.append(entry)
+        return found
 
     @cached_property
     def statements(self) -> dict[str, list[Statement]]:

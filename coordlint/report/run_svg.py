@@ -166,18 +166,21 @@ class _Drawing(Lifelines):
         parts.append(self.heads(8))
         parts += [self._step(step) for step in self.run.steps]
         y = bottom + 14 + SMALL
+        closes: list[str] = []
         for line in tail:
             strong = "600" if line.startswith("end:") else None
-            parts.append(self._line(line, 12, y, self.right - 24, INK, font_weight=strong))
+            closes.append(self._line(line, 12, y, self.right - 24, INK, font_weight=strong))
             y += LINE_HEIGHT
         for line in legend:
-            parts.append(self._line(line, 12, y, self.right - 24, SOFT))
+            closes.append(self._line(line, 12, y, self.right - 24, SOFT))
             y += LINE_HEIGHT
-        about = f"{needs(self.run)}; {self.run.end}"
+        parts.append(_small(closes))
+        about = f"{needs(self.run)}; {self.run.end}".replace("`", "")
         return svg(self.right, high, parts, title=title, about=about, role="img", class_="sequence")
 
     def _line(self, text: str, x: float, y: float, room: float, color: str, **more: object) -> str:
-        return label(text, x, y, room, size=SMALL, font_size=SMALL, fill=color, **more)
+        room /= BOLD if more.get("font_weight") else 1
+        return label(text, x, y, room, size=SMALL, fill=color if color != INK else None, **more)
 
     def _legend(self) -> str:
         """What the signs that occur mean."""
@@ -219,9 +222,7 @@ class _Drawing(Lifelines):
         if step.fault:
             lost = step.move in {"lose", "park"} and self._is_drawn(step)
             pen.fill(_flash(self._reach(step)[0] + 6 if lost else x, tip), EVENT)
-        words = [
-            label(str(step.number), 22, row.level - 4, 30, size=SMALL, font_size=SMALL, fill=SOFT, text_anchor="middle")
-        ]
+        words = [label(str(step.number), 22, row.level - 4, 30, size=SMALL, fill=SOFT, text_anchor="middle")]
         y = row.top + 15
         for line in self._words(step):
             strong = "600" if step.fault or step.bad else None
@@ -233,7 +234,7 @@ class _Drawing(Lifelines):
         title = element(
             "title", {}, escape(shown(f"{step.number}. {sentence(step, self.run.steps)}".replace("`", ""))[:400])
         )
-        return element("g", {"id": f"{self.prefix}-{step.number}"}, "".join((title, *pen.drawn(), *words)))
+        return element("g", {"id": f"{self.prefix}-{step.number}"}, "".join((title, *pen.drawn(), _small(words))))
 
     def _dash(self, step: Step) -> str | None:
         return "7 4" if step.copy_of else None
@@ -277,6 +278,10 @@ class _Drawing(Lifelines):
             pen.words(text, end - 12 * direction, row.level + 13, self._room(step) + 8, SIZE, color, anchor)
         else:
             pen.words(text, (start + end) / 2, row.level - 7, max(abs(end - start) - 20, 20), SIZE, color, "middle")
+
+
+def _small(words: list[str]) -> str:
+    return element("g", {"font-size": SMALL}, "".join(words))
 
 
 def _flash(x: float, y: float) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os.path
 import textwrap
 from itertools import pairwise
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.report.sequence_text import entity
@@ -84,6 +84,11 @@ def is_underway(step: Step, steps: Sequence[Step]) -> bool:
     return False
 
 
+def marks_of(step: Step) -> str:
+    """The words that set a fault and the violation apart."""
+    return " ".join(word for word, holds in (("FAULT", step.fault), ("BAD", step.bad)) if holds)
+
+
 def sentence(step: Step, steps: Sequence[Step] = (), *, way: bool = True) -> str:
     """A step in words; faults and the violation are marked by a word, not by colour.
 
@@ -92,7 +97,7 @@ def sentence(step: Step, steps: Sequence[Step] = (), *, way: bool = True) -> str
         steps: the run it belongs to.
         way: say who sends what to whom.
     """
-    front = "FAULT: " if step.fault else "BAD: " if step.bad else ""
+    front = f"{marks_of(step)}: " if marks_of(step) else ""
     if way and step.message and step.sender:
         what = f"answer to `{step.message}`" if step.reply else f"`{step.message}`"
         to = step.receiver if step.receiver != step.sender else "itself"
@@ -109,9 +114,8 @@ def place(step: Step, steps: Sequence[Step]) -> str:
     """Where the statement of a step stands; by the name of its file if that is enough to tell it."""
     path = step.span.source.path
     paths = {one.span.source.path for one in steps}
-    name = os.path.basename(path)
-    if len(path) > 24 and len({os.path.basename(one) for one in paths}) == len(paths):
-        path = name
+    if len(path) > 24 and len({PurePath(one).name for one in paths}) == len(paths):
+        path = PurePath(path).name
     return f"{path}:{step.span.line}"
 
 
@@ -229,8 +233,8 @@ class Diagram:
             step = line.step
             if repeats_from and step.number == repeats_from:
                 yield self._lifelines(":"), "", "from here it repeats:"
-            word = " FAULT" if step.fault else " BAD" if step.bad else ""
-            yield self._row(line), line.number, word
+            word = marks_of(step)
+            yield self._row(line), line.number, f" {word}" if word else ""
             for arriving in late.get(line.steps[-1].number, ()):
                 yield self._stub(arriving), "", f"(on its way: arrives in step {arriving.number})"
 
@@ -246,7 +250,7 @@ class Diagram:
                 continue
             line = by_number[number]
             words = "; ".join(sentence(step, self.steps, way=False) for step in line.steps)
-            words = words.replace("FAULT: ", "FAULT ").replace("BAD: ", "BAD ")
+            words = words.replace(f"{marks_of(line.step)}: ", f"{marks_of(line.step)} ", 1)
             wrapped = textwrap.wrap(one_line(words), room, break_long_words=False, break_on_hyphens=False) or [""]
             where = place(line.step, self.steps)
             if len(wrapped[-1]) + len(where) + 2 <= room:
@@ -277,7 +281,7 @@ class Diagram:
     def _row(self, line: Line) -> str:
         step = line.step
         row = list(self._lifelines("|"))
-        mark = "!" if step.fault else "#" if step.bad else "*"
+        mark = "#" if step.bad else "!" if step.fault else "*"
         start, end = self.middle.get(one_line(step.sender), -1), self.middle[one_line(step.receiver)]
         if step.message and start >= 0 and start != end:
             self._arrow(row, start, end, line)
@@ -344,7 +348,7 @@ def mermaid(run: Run) -> str:
             label = f"{step.message} {step.reply}".rstrip()
             found.append(f"{indent}{names[step.sender]}{sign}{to}: {entity(f'{step.number} {label}{again}')}")
         if step.fault or step.bad or not drawn:
-            word = "FAULT " if step.fault else "BAD " if step.bad else ""
+            word = f"{marks_of(step)} ".lstrip()
             number = "" if drawn else f"{step.number} "
             found.append(f"{indent}Note over {to}: {entity(f'{number}{word}{step.text}'.replace('`', ''))}")
     if run.repeats_from:
