@@ -80,7 +80,11 @@ def verify(
     """Run designs under faults.
 
     Every flow and workflow is explored with all it causes: copies, losses, late and early timers, crashes. Violations come
-    with the fewest faults they need and the shortest way to them.
+    with the fewest faults they need and the shortest way to them: numbered steps with their places, FAULT where one happens,
+    BAD where the property is violated, then the damage and the repairs that were tried and help.
+
+    Examples: `coordlint verify shop.coord --show VER008 --as svg --output run.svg` draws a counterexample, `--show VER008.2 --as
+    mermaid` writes the second one for a pull request, `--show happy` and `--show "fault: crash at charge"` tell sample runs.
 
     Exit codes: 0 nothing to fail on, 1 findings, 2 the run could not be done.
     """
@@ -126,6 +130,9 @@ def _report(outcome: Outcome, format: str, output: str | None, *, color: str, qu
     verdicts = "".join(f"{one.scene}: {one.words} — {one.states:,} states\n" for one in result.verdicts)
     if format in TEXT_FORMATS:
         text = f"{text}\n{verdicts}" if text else verdicts
+        told = next((finding.code for finding in result.findings if finding.run is not None), "")
+        if told and format == "full" and not quiet:
+            text += f"Run the same with `--show {told} --as svg` for a drawing.\n"
     elif not quiet:
         for line in verdicts.splitlines():
             hint(line)

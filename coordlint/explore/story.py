@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FAULTS = {
     "copy": "a crash before the acknowledgement: the message will be delivered again",
-    "lose": "the message is lost",
-    "park": "the message ends in the dead-letter channel",
+    "lose": "`{name}` is lost",
+    "park": "`{name}` ends in the dead-letter channel",
     "overtake": "the message overtakes another one of its channel",
 }
 """What faults without a sentence of their own say."""
@@ -401,7 +401,8 @@ class Tale:
         if move.what == "drop":
             text = f"nothing takes `{name}` here: it is dropped"
         elif move.what in FAULTS:
-            text = FAULTS[move.what] if note is None else f"{text}; {FAULTS[move.what]}"
+            fault = FAULTS[move.what].format(name=name)
+            text = fault if note is None else f"{text}; {fault}"
         if bad and move.choice is not None:
             text = "; ".join((text, *self._heard(event)))
         sent = copy_of = 0

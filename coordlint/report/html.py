@@ -97,6 +97,8 @@ def _embedded(page: Page) -> str:
     for finding in (*data["findings"], *(one["finding"] for one in data["hidden"])):
         if (finding["code"], finding["fingerprint"]) not in drawn:
             finding.pop("run", None)
+    for verdict in data.get("verdicts", ()) if page.large else ():
+        verdict["never_occurred"] = []
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -202,17 +204,22 @@ class _Pictures:
         title = f"{entry.finding.code}: {entry.finding.message}".replace("`", "")
         return Markup(run_svg.draw(run, title=title, link=self.page.statement, prefix=f"run-{entry.id}"))
 
-    def told(self, entry: Entry) -> list[tuple[str, str, str]]:
-        """Its steps in words, each with the address of its statement and its place."""
+    def told(self, entry: Entry) -> list[tuple[str, str, str, bool]]:
+        """Its steps in words, each with the address of its statement, its place, and whether it repeats from there.
+
+        In a large design the drawing has to do.
+        """
         run = entry.finding.run
         assert run is not None
         return [
             (
-                f"{step.number}. {runs.sentence(step, run.steps)}",
-                self.page.statement(step.span),
-                runs.place(step, run.steps),
+                f"{line.number}. {'; '.join(runs.sentence(step, run.steps) for step in line.steps)}",
+                self.page.statement(line.step.span),
+                runs.place(line.step, run.steps),
+                line.step.number == run.repeats_from,
             )
-            for step in run.steps
+            for line in runs.lines(run.steps)
+            if not self.page.large
         ]
 
     def listed(self, path: Path) -> list[str]:

@@ -29,7 +29,7 @@ from coordlint.report.drawing import (
     width,
 )
 from coordlint.report.drawing import number as rounded
-from coordlint.report.runs import closing, is_underway, needs, participants, place, sentence
+from coordlint.report.runs import Line, closing, is_underway, lines, needs, participants, place, sentence
 from coordlint.report.sequence import LONGEST, SIZE, Frame, Lifelines, framed
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class _Drawing(Lifelines):
         )
         self.right = self.words + BESIDE
         self.rows: dict[int, Row] = {}
+        self.lines = lines(run.steps)
 
     # -------------------------------------------------------------------------------------------- columns and rows
 
@@ -119,7 +120,7 @@ class _Drawing(Lifelines):
         return f"{step.message} {step.reply}".rstrip()
 
     def _room(self, step: Step) -> float:
-        return min(width(shown(self._text(step)), SIZE) + 4, LONGEST)
+        return min(width(shown(f"{self._text(step)}, done"), SIZE) + 4, LONGEST)
 
     def _need(self, step: Step) -> tuple[int, int, float]:
         a, b = sorted((self.column[step.sender], self.column[step.receiver]))
@@ -133,19 +134,21 @@ class _Drawing(Lifelines):
         late = is_underway(step, self.run.steps) or (step.sent < step.copy_of)
         return self._is_drawn(step) and not self._loops(step) and late
 
-    def _words(self, step: Step) -> list[str]:
-        size = SMALL * (BOLD if step.fault or step.bad else 1)
-        return wrapped(sentence(step, self.run.steps, way=False), size, BESIDE - 14, MOST_LINES)
+    def _words(self, line: Line) -> list[str]:
+        size = SMALL * (BOLD if line.step.fault or line.step.bad else 1)
+        text = "; ".join(sentence(step, self.run.steps, way=False) for step in line.steps)
+        return wrapped(text, size, BESIDE - 14, MOST_LINES)
 
     def _place_rows(self, y: float) -> float:
         """Give every step its row; the lower end of the last one."""
-        for step in self.run.steps:
+        for line in self.lines:
+            step = line.step
             if step.number == self.run.repeats_from:
                 y += 24
             high = max(
-                42 if self._loops(step) or self._slants(step) else 36, LINE_HEIGHT * (len(self._words(step)) + 1) + 10
+                42 if self._loops(step) or self._slants(step) else 36, LINE_HEIGHT * (len(self._words(line)) + 1) + 10
             )
-            self.rows[step.number] = Row(y, y + high, y + 23)
+            self.rows.update({one.number: Row(y, y + high, y + 23) for one in line.steps})
             y += high
         return y + (12 if self.run.repeats_from else 0)
 
@@ -155,7 +158,7 @@ class _Drawing(Lifelines):
         top = 8 + self.high
         bottom = self._place_rows(top + 12)
         tail = [line for text in closing(self.run) for line in wrapped(text, SMALL, self.right - 40, 6)]
-        legend = wrapped(self._legend(), SMALL, self.right - 40, 3)
+        legend = wrapped(self._legend(), SMALL, self.right - 40, 3) if self._legend() else []
         high = bottom + 14 + LINE_HEIGHT * (len(tail) + len(legend)) + 6
         parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER})]
         parts += [self._violation(step) for step in self.run.steps if step.bad]
@@ -164,7 +167,7 @@ class _Drawing(Lifelines):
             parts.append(framed(Frame(first, 6, self.right - 6, bottom - 4, "from here it repeats", ())))
         parts.append(self.lifelines(top, bottom + 2))
         parts.append(self.heads(8))
-        parts += [self._step(step) for step in self.run.steps]
+        parts += [self._step(line) for line in self.lines]
         y = bottom + 14 + SMALL
         closes: list[str] = []
         for line in tail:
@@ -176,7 +179,8 @@ class _Drawing(Lifelines):
             y += LINE_HEIGHT
         parts.append(_small(closes))
         about = f"{needs(self.run)}; {self.run.end}".replace("`", "")
-        return svg(self.right, high, parts, title=title, about=about, role="img", class_="sequence")
+        role = "group" if self.link is not None else "img"  # a picture holds no links
+        return svg(self.right, high, parts, title=title, about=about, role=role, class_="sequence")
 
     def _line(self, text: str, x: float, y: float, room: float, color: str, **more: object) -> str:
         room /= BOLD if more.get("font_weight") else 1
@@ -203,7 +207,8 @@ class _Drawing(Lifelines):
             "fill": "none", "stroke": BAD, "stroke-width": 2,
         })  # fmt: skip
 
-    def _step(self, step: Step) -> str:
+    def _step(self, line: Line) -> str:
+        step = line.step
         row, pen = self.rows[step.number], Pen()
         color = BAD if step.bad else EVENT if step.fault else INK if step.reply or not step.message else COMMAND
         x = self.x[self.column[step.receiver]]
@@ -214,7 +219,7 @@ class _Drawing(Lifelines):
             pen.words(self._text(step), x + 32, y + 11, LONGEST, SIZE, color, "start")
             tip = row.level + 6
         elif self._is_drawn(step):
-            self._arrow(step, row, pen, color)
+            self._arrow(line, row, pen, color)
             tip = row.level
         else:
             tip = row.level - 4
@@ -222,19 +227,20 @@ class _Drawing(Lifelines):
         if step.fault:
             lost = step.move in {"lose", "park"} and self._is_drawn(step)
             pen.fill(_flash(self._reach(step)[0] + 6 if lost else x, tip), EVENT)
-        words = [label(str(step.number), 22, row.level - 4, 30, size=SMALL, fill=SOFT, text_anchor="middle")]
+        words = [label(line.number, 23, row.level - 4, 40, size=SMALL, fill=SOFT, text_anchor="middle")]
         y = row.top + 15
-        for line in self._words(step):
+        for text in self._words(line):
             strong = "600" if step.fault or step.bad else None
-            words.append(self._line(line, self.words, y, BESIDE - 8, color if strong else INK, font_weight=strong))
+            words.append(self._line(text, self.words, y, BESIDE - 8, color if strong else INK, font_weight=strong))
             y += LINE_HEIGHT
         where = self._line(place(step, self.run.steps), self.words, y, BESIDE - 14, SOFT)
         address = self.link(step.span) if self.link is not None else ""
         words.append(element("a", {"href": address}, where) if address else where)
-        title = element(
-            "title", {}, escape(shown(f"{step.number}. {sentence(step, self.run.steps)}".replace("`", ""))[:400])
-        )
-        return element("g", {"id": f"{self.prefix}-{step.number}"}, "".join((title, *pen.drawn(), _small(words))))
+        said = "; ".join(f"{one.number}. {sentence(one, self.run.steps)}" for one in line.steps)
+        title = element("title", {}, escape(shown(said.replace("`", ""))[:400]))
+        more = [element("g", {"id": f"{self.prefix}-{one.number}"}) for one in line.steps[1:]]
+        content = "".join((title, *more, *pen.drawn(), _small(words)))
+        return element("g", {"id": f"{self.prefix}-{step.number}"}, content)
 
     def _dash(self, step: Step) -> str | None:
         return "7 4" if step.copy_of else None
@@ -253,8 +259,9 @@ class _Drawing(Lifelines):
             return start + (end - start) * 0.8, origin + (level - origin) * 0.8
         return end - (1 if end > start else -1), level
 
-    def _arrow(self, step: Step, row: Row, pen: Pen, color: str) -> None:
-        """An arrow between two lifelines: level, or slanted from where its message was sent."""
+    def _arrow(self, drawn: Line, row: Row, pen: Pen, color: str) -> None:
+        """An arrow between two lifelines: level, or slanted from where its message was sent; with a second head if answered."""
+        step = drawn.step
         start, end = self.x[self.column[step.sender]], self.x[self.column[step.receiver]]
         direction = 1 if end > start else -1
         slants = self._slants(step)
@@ -264,7 +271,10 @@ class _Drawing(Lifelines):
         lost = step.move in {"lose", "park"}
         reach, level = self._reach(step)
         angle = math.atan2(level - origin, reach - start)
-        line = f"M{rounded(start)} {rounded(origin)}L{rounded(reach - direction)} {rounded(level)}"
+        to = f"H{rounded(reach - direction)}" if level == origin else f"L{rounded(reach - direction)} {rounded(level)}"
+        line = f"M{rounded(start)} {rounded(origin)}{to}"
+        if len(drawn.steps) > 1:
+            pen.stroke(head(start + direction, level, angle + math.pi, filled=False), color, 1.4, None)
         pen.stroke(line, color, thick, self._dash(step))
         if lost:
             pen.stroke(f"M{rounded(reach - 6)} {rounded(level - 6)}l12 12m0 -12l-12 12", BAD, 2.4, None)
@@ -272,7 +282,7 @@ class _Drawing(Lifelines):
             pen.fill(head(reach, level, angle, filled=True), color)
         else:
             pen.stroke(head(reach, level, angle, filled=False), color, 1.4, None)
-        text = self._text(step)
+        text = ", ".join((self._text(step), *(one.reply for one in drawn.steps[1:])))
         if slants:
             anchor = "end" if direction > 0 else "start"
             pen.words(text, end - 12 * direction, row.level + 13, self._room(step) + 8, SIZE, color, anchor)
