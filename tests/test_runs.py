@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -204,6 +203,16 @@ def test_no_fault_is_left_out_and_every_number_fits(name: str):
         assert 0 <= run.repeats_from <= len(run.steps)
 
 
+@each_design
+def test_what_is_done_in_the_end_is_seen_to_be_done(name: str):
+    for run in runs_of(name):
+        if run.property in {"B1", "B9", "B11", "B12", "B13", "B14", "B15", "B16"} and " done" in run.end:
+            deeds = set(re.findall(r"`(\w+)`", run.end.partition(", and nobody")[0])) - {run.scene.split()[-1]}
+            messages = {step.message for step in run.steps if not step.reply}
+            named = {deed for deed in deeds if f"workflow `{deed}`" not in run.end}
+            assert named <= messages, run.end
+
+
 def test_steps_of_others_are_left_out():
     left = [run.left_out for name in ALL if name not in BAD for run in runs_of(name)]
     assert sum(number > 0 for number in left) >= 10
@@ -286,6 +295,13 @@ def test_diagrams_are_narrow_and_plain(name: str):
             assert max(map(len, run_text(run.steps, plain, run.repeats_from))) <= COLUMNS + 8
         numbers = [number for line in lines(run.steps) for number in [step.number for step in line.steps]]
         assert numbers == [step.number for step in run.steps]
+
+
+def test_the_readme_shows_what_the_program_says(coordlint: Program):
+    Path("design.coord").write_text(BAD["VER008-1"], encoding="utf-8")
+    out = coordlint("verify", "design.coord").out
+    run = out[out.index("  = run:") : out.index("  |\n  = help")]
+    assert f"```text\n{run}```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_answers_are_drawn_from_the_called_to_the_caller():
@@ -568,8 +584,8 @@ def _limited():
     return told.verification.verdicts[0]
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 def test_progress_is_told_on_a_terminal_and_wiped(design: str):
+    pty = pytest.importorskip("pty")
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     with subprocess.Popen(

@@ -315,8 +315,9 @@ class Tale:
         for number, thread in compiled.threads.items():
             process = thread.process
             steps = [step for step in process.steps if step.place == one.place]
-            waits = any(system.actions[n].span == one.place for n in process.actions)
-            if not (steps or waits or process.place == one.place):
+            whole = process.place == one.place
+            waits = not whole and any(system.actions[n].span == one.place for n in process.actions)
+            if not (steps or waits or whole):
                 continue
             found[number] = None
             if not waits:
