@@ -537,6 +537,7 @@ def test_a_wrong_name_of_a_run_is_answered_with_the_right_ones(design: str, coor
     assert "VER008.1" in coordlint.complaint("verify", design, "--show", "VER008.7")
     assert "`happy`" in coordlint.complaint("verify", design, "--show", "sunshine")
     assert "--as goes with --show" in coordlint.complaint("verify", design, "--as", "svg")
+    assert "no flow or workflow `G`" in coordlint.complaint("verify", design, "--show", "happy", "--flow", "G")
     assert "fault: crash at charge" in coordlint.complaint("verify", design, "--show", "fault:")
 
 
@@ -633,6 +634,15 @@ def test_the_report_draws_runs_and_gives_verdicts(coordlint: Program):
     without = Path("without.html").read_text(encoding="utf-8")
     assert 'id="faults"' not in without
     assert "The design is read, not run" in without
+
+
+def test_the_report_does_not_call_hidden_runs_good(coordlint: Program):
+    Path("design.coord").write_text(BAD["VER008-1"], encoding="utf-8")
+    assert coordlint("report", "design.coord", "--select", "EVT", "-o", "x.html").code == 0
+    page = Path("x.html").read_text(encoding="utf-8")
+    assert "violated (needs 1 fault)" in page
+    assert "The runs are not drawn" in page
+    assert "No run was found" not in page
 
 
 def test_the_report_caps_what_it_draws(monkeypatch: pytest.MonkeyPatch):

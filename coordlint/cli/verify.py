@@ -179,17 +179,17 @@ def _sampled(request: Request, settings: Settings, show: str) -> list[Shown]:
     if show != "happy" and not fault:
         raise click.UsageError("--show wants words behind `fault:`, for example `fault: crash at charge`")
     found = []
-    for path in designs(request):
-        design = load(path)
-        for scene in scenes(design.index):
-            if settings.flow and scene.root.name != settings.flow:
-                continue
-            one = sample(design.index, scene, fault, settings)
-            what = f"with {show}" if fault else "without faults"
-            if one.run is None:
-                hint(f"{scene.name} has no run {what} to an end" + ("" if fault else " at which all is well"))
-                continue
-            found.append(Shown(f"{scene.name} {what}", one.run, _figures(one)))
+    chosen = [(design.index, scene) for design in map(load, designs(request)) for scene in scenes(design.index)]
+    chosen = [(index, scene) for index, scene in chosen if settings.flow in {"", scene.root.name}]
+    if settings.flow and not chosen:
+        raise Failure(f"there is no flow or workflow `{settings.flow}` to verify")
+    for index, scene in chosen:
+        one = sample(index, scene, fault, settings)
+        what = f"with {show}" if fault else "without faults"
+        if one.run is None:
+            hint(f"{scene.name} has no run {what} to an end" + ("" if fault else " at which all is well"))
+            continue
+        found.append(Shown(f"{scene.name} {what}", one.run, _figures(one)))
     return found
 
 
