@@ -410,6 +410,17 @@ def test_an_overlap_would_be_noticed():
         assert_is_sound(svg)
 
 
+@pytest.mark.parametrize("form", [("--format", "json"), ("--show", "VER008.1", "--as", "svg")], ids=["json", "svg"])
+def test_equal_bytes_whatever_the_hash_seed(design: str, form: tuple[str, ...]):
+    outs = []
+    for seed in ("0", "1", "2"):
+        command = [sys.executable, "-m", "coordlint", "verify", design, "--exit-zero", *form]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        outs.append(subprocess.run(command, capture_output=True, env=environment, check=True).stdout)
+    assert outs[0]
+    assert outs.count(outs[0]) == 3
+
+
 def test_the_signs_of_a_drawing():
     lost, late, twice = (draw(runs_of(name)[0], title="t") for name in ("VER016-1", "VER009-1", "VER008-1"))
     assert "✕ never arrives" in lost

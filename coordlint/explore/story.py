@@ -24,6 +24,9 @@ FAULTS = {
 }
 """What faults without a sentence of their own say."""
 
+CASE = " (case "
+"""Where two instances run, what tells the lanes of one service apart begins with this."""
+
 INTERNAL = frozenset({"go", "done", "bad", "undo", "undone"})
 """Messages between a thread and its branches: they happen, but nobody sends them in the design."""
 
@@ -234,11 +237,10 @@ class Tale:
 
     def outside(self, steps: Iterable[Step]) -> tuple[str, ...]:
         """The participants that are no services of the design."""
-        services = self.compiled.system.services
         names = dict.fromkeys(name for step in steps for name in (step.sender, step.receiver) if name)
-        return tuple(
-            name for name in names if name not in services or services[name].external or services[name].phantom
-        )
+        known = self.compiled.system.services
+        services = {name: known.get(name.partition(CASE)[0]) for name in names}
+        return tuple(name for name, one in services.items() if one is None or one.external or one.phantom)
 
     # -------------------------------------------------------------------------------------------- what matters
 
