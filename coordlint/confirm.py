@@ -65,11 +65,7 @@ def confirm(
 
 def _shown(finding: Finding, trial: Trial) -> Finding:
     assert finding.claim is not None
-    faults = "without any fault" if not trial.faults else f"with {trial.faults} fault{'s' * (trial.faults != 1)}"
-    notes = [f"the run happens {faults}", *([f"in the end: {trial.damage}"] if trial.damage else [])]
-    return replace(
-        finding, steps=trial.steps, notes=(*finding.notes, *notes), levels=finding.claim.levels or finding.levels
-    )
+    return replace(finding, run=trial.run, levels=finding.claim.levels or finding.levels)
 
 
 def _keys(finding: Finding) -> Iterable[tuple[str, str, int, int]]:

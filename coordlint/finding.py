@@ -49,17 +49,21 @@ class Fix(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step of a counterexample.
+    """A step of a run.
 
     Attributes:
         number: from 1.
-        move: deliver, copy, drop, lose, park, overtake, publish, late, early, crash or free.
+        move: deliver, copy, drop, lose, park, overtake, publish, late, early, crash, free, or rest where nothing happens
+            any more.
         sender, receiver: who takes part; the sender is empty where nobody is known.
         message: what is delivered; empty for a timer or a crash.
         text: one sentence.
         span: the statement.
         fault: whether it is one of the faults.
-        copy_of: the step whose message it is a copy of, or 0.
+        copy_of: the step in which the same message came first, or that sent it first; 0 if this is the first one.
+        reply: `done` or `refused` where the message is the answer to a call.
+        sent: the step that sent the message; 0 if it was there from the beginning.
+        bad: whether the property is violated here.
     """
 
     number: int
@@ -71,6 +75,43 @@ class Step(NamedTuple):
     span: Span
     fault: bool
     copy_of: int
+    reply: str = ""
+    sent: int = 0
+    bad: bool = False
+
+
+class Run(NamedTuple):
+    """A counterexample: a run of the design's model in which a property does not hold.
+
+    Attributes:
+        property: `B1` to `B21`.
+        scene: what was run, such as `flow Purchase`.
+        faults: how many faults it needs.
+        assumes: the unknown facts that it takes to be against the design, in words.
+        steps: what happens.
+        repeats_from: the number of the step from which on it repeats for ever, or 0.
+        end: the damage in one sentence.
+        repairs: the single changes that cure it; each was tried unless something is assumed.
+        tried: how many changes were tried.
+        complete: up to how many faults the search was complete; -1 if not even without any.
+        unsent: the statements that could have sent what is waited for in vain, each with why it did not.
+        left_out: how many steps are not told because the violation does not depend on them.
+        outside: the participants that are not part of the design.
+    """
+
+    property: str
+    scene: str
+    faults: int
+    assumes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    repeats_from: int = 0
+    end: str = ""
+    repairs: tuple[str, ...] = ()
+    tried: int = 0
+    complete: int = -1
+    unsent: tuple[Label, ...] = ()
+    left_out: int = 0
+    outside: tuple[str, ...] = ()
 
 
 class Claim(NamedTuple):
@@ -107,7 +148,7 @@ class Finding:
         silence: the single declaration that would legitimately silence the finding.
         fix: edits that answer the finding.
         subject: the path in the model, such as `workflow Checkout / step charge`.
-        steps: a counterexample that was found by running the design's model.
+        run: a counterexample that was found by running the design's model.
         claim: what the model's runs can say about it.
         levels: a severity triple such as `I/W/E` that replaces the rule's for this finding; `–` is off.
         code: the rule's code; the engine fills it in.
@@ -123,7 +164,7 @@ class Finding:
     silence: str = ""
     fix: Fix | None = None
     subject: str = ""
-    steps: tuple[Step, ...] = ()
+    run: Run | None = None
     claim: Claim | None = None
     levels: str = ""
     code: str = ""

@@ -42,7 +42,8 @@ class Request:
         baseline: the baseline file; None for the configured one, empty for none.
         base: the folder that fingerprints name files from; None for that of the baseline, else that of the configuration.
         today: the day that dates are held against: ends of ignores, of deprecated versions.
-        verify: run the designs' models that far, and only the rules about them.
+        verify: run the designs' models that far.
+        beside: with `verify`: also the other rules.
         remember: use the user's cache for what parts of a design were found to be.
     """
 
@@ -62,6 +63,7 @@ class Request:
     today: date | None = None
     verify: Settings | None = None
     remember: bool = False
+    beside: bool = False
 
 
 class Checked(NamedTuple):
@@ -246,6 +248,7 @@ def _searched(path: str) -> str:
 
 def _selection(request: Request, config: Config) -> Selection:
     chosen = request.select
+    alone = request.verify is not None and not request.beside
     profile = request.profile or config.profile or "default"
     severities: dict[str, Severity | None] = {
         selector: None if level == "off" else Severity[level.upper()] for selector, level in config.severity.items()
@@ -255,8 +258,8 @@ def _selection(request: Request, config: Config) -> Selection:
         severities[selector] = severity
     return select_rules(
         select=(
-            *(chosen or ((VERIFIED,) if request.verify is not None else config.select) or ("ALL",)),
-            *(() if chosen or request.verify is not None else config.extend_select),
+            *(chosen or ((VERIFIED,) if alone else config.select) or ("ALL",)),
+            *(() if chosen or alone else config.extend_select),
             *request.extend_select,
         ),
         ignore=(*(() if chosen else config.ignore), *request.ignore),

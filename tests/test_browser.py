@@ -23,10 +23,12 @@ from bench.generate import design as generated
 
 from coordlint.analysis.landscape import landscape
 from coordlint.analysis.sequences import sequences
-from coordlint.check import check
+from coordlint.check import check, select_rules
 from coordlint.cli import graphviz
+from coordlint.cli.report import FAULTS, LIMIT, MANY
 from coordlint.design import load
-from coordlint.report import graph
+from coordlint.explore.verify import Settings
+from coordlint.report import graph, runs
 from coordlint.report.html import render
 from coordlint.report.sequence_text import mermaid
 from coordlint.source import Source
@@ -100,7 +102,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = {}
     for name, design in designs.items():
         file = folder / f"{name}.html"
-        file.write_text(render(design, check(design), engine=graphviz.engine), encoding="utf-8")
+        design.verify = Settings(FAULTS, LIMIT, many=MANY)
+        result = check(design, select_rules(verified=True))
+        file.write_text(render(design, result, engine=graphviz.engine), encoding="utf-8")
         found[name] = file.as_uri()
     return found
 
@@ -325,8 +329,10 @@ def test_a_thousand_services_stay_usable(browser: Any, thousand: str):
 @each_system
 def test_mermaid_reads_every_drawing(browser: Any, path: Path):
     design = load(str(path))
+    design.verify = Settings(FAULTS, LIMIT, many=MANY)
     texts = [graph.render(landscape(design.index), "mermaid")]
     texts += [mermaid(one) for view in design.flows for one in sequences(view).paths]
+    texts += [runs.mermaid(told.run) for told in design.verification.told if told.run is not None]
     assert parsed(browser, texts) == []
 
 

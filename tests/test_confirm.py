@@ -51,9 +51,10 @@ flow F { starts with Place from Shopper  succeeds with Placed }
 def test_a_finding_gets_the_run_that_shows_it_and_is_not_reported_twice():
     result = check(design(TWICE))
     (finding,) = found(result, "DLV601")
-    assert sum(step.fault for step in finding.steps) == 1
-    assert any(step.move == "copy" for step in finding.steps)
-    assert "the run happens with 1 fault" in finding.notes
+    assert finding.run is not None
+    assert sum(step.fault for step in finding.run.steps) == 1
+    assert any(step.move == "copy" for step in finding.run.steps)
+    assert finding.run.faults == 1
     assert found(result, "VER008") == []
 
 
@@ -61,7 +62,8 @@ def test_what_no_finding_states_is_reported_as_what_the_run_shows():
     loaded = design(TWICE)
     result = check(loaded, select_rules(ignore=["DLV601"]))
     (finding,) = found(result, "VER008")
-    assert sum(step.fault for step in finding.steps) == 1
+    assert finding.run is not None
+    assert sum(step.fault for step in finding.run.steps) == 1
 
 
 def test_nothing_is_run_where_nobody_asks():
@@ -91,8 +93,9 @@ flow F { starts with Place from Shopper  succeeds with Checkout }
 
 def test_a_run_shows_a_reaction_that_outlives_its_workflow():
     (finding,) = found(check(design(LEG % "Paid")), "MIX405")
-    assert finding.steps
-    assert not any(step.fault for step in finding.steps)
+    assert finding.run is not None
+    assert finding.run.steps[-1].bad
+    assert not any(step.fault for step in finding.run.steps)
     assert finding.severity is not None
     assert finding.severity.label == "error"  # only a warning where no run is known
 

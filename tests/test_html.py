@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 
 from coordlint.analysis.record import And, Arrow, Begin, Finish, Remark
 from coordlint.analysis.sequences import sequences
-from coordlint.check import check
+from coordlint.check import Result, check, select_rules
 from coordlint.cli import graphviz, run
+from coordlint.cli.report import FAULTS, LIMIT, MANY
 from coordlint.design import Design, load
+from coordlint.explore.verify import Settings
 from coordlint.report import drawing, map
 from coordlint.report.html import SIMPLER, render
 from coordlint.report.layout import Box, Graph, Group, place, simple
@@ -80,6 +82,12 @@ def loaded(text: str, profile: str = "default") -> Design:
     return load("test.coord", stdin=Source("test.coord", text), profile=profile)
 
 
+def verified(design: Design) -> Result:
+    """What the command finds: its rules, and what goes wrong under faults."""
+    design.verify = Settings(FAULTS, LIMIT, many=MANY)
+    return check(design, select_rules(profile=design.profile, verified=True))
+
+
 def report(text: str) -> str:
     design = loaded(text)
     return render(design, check(design))
@@ -88,7 +96,7 @@ def report(text: str) -> str:
 @cache
 def page_of(path: Path) -> str:
     design = load(str(path.relative_to(ROOT)))
-    return render(design, check(design), engine=graphviz.engine)
+    return render(design, verified(design), engine=graphviz.engine)
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +143,7 @@ def test_nothing_is_requested(path: Path):
 @each_system
 def test_everything_is_on_the_page(path: Path):
     design = load(str(path.relative_to(ROOT)))
-    result = check(design)
+    result = verified(design)
     page = Page(page_of(path))
     text = " ".join("".join(page.text).split())
     system = design.system
@@ -237,7 +245,7 @@ def test_the_command_complains_in_one_sentence(capfd: pytest.CaptureFixture[str]
 
 def test_a_hundred_services_fit_into_a_megabyte():
     design = loaded(generated(100))
-    text = render(design, check(design), engine=graphviz.engine)
+    text = render(design, verified(design), engine=graphviz.engine)
     assert len(text.encode()) <= 1_000_000
     assert Page(text).problems == []
     assert "Map of contexts" in text

@@ -89,7 +89,7 @@ def test_the_command_reports_runs(path: str, capfd: pytest.CaptureFixture[str]):
     out = capfd.readouterr().out
     assert "error[VER008 double-execution]: `Do0` can be executed twice (needs 1 fault)" in out
     assert "FAULT" in out
-    assert "repair (verified): make `Do0` idempotent" in out
+    assert "repair (each re-verified): make `Do0` idempotent" in out
     assert "flow F: violated (needs 1 fault)" in out
 
 
@@ -97,13 +97,14 @@ def test_json_and_sarif_carry_the_steps(path: str, capfd: pytest.CaptureFixture[
     coordlint(["verify", path, "--format", "json"])
     data = json.loads(capfd.readouterr().out)
     (finding,) = [one for one in data["findings"] if one["code"] == "VER008"]
-    assert [step["n"] for step in finding["steps"]] == list(range(1, len(finding["steps"]) + 1))
-    assert sum(step["fault"] for step in finding["steps"]) == 1
+    steps = finding["run"]["steps"]
+    assert [step["n"] for step in steps] == list(range(1, len(steps) + 1))
+    assert sum(step["fault"] for step in steps) == 1
     assert data["verdicts"][0]["needs"] == 1
     coordlint(["verify", path, "--format", "sarif"])
     (result,) = [r for r in json.loads(capfd.readouterr().out)["runs"][0]["results"] if r["ruleId"] == "VER008"]
     places = result["codeFlows"][0]["threadFlows"][0]["locations"]
-    assert len(places) == len(finding["steps"])
+    assert len(places) == len(steps)
     assert "essential" in {place["importance"] for place in places}
 
 
@@ -112,8 +113,8 @@ def test_a_good_run_and_a_run_with_a_fault_can_be_shown(path: str, capfd: pytest
     happy = capfd.readouterr().out
     assert "`Do2` is done" in happy
     assert "FAULT" not in happy
-    assert coordlint(["verify", path, "--show", "fault: crash", "--mermaid"]) == 0
-    assert capfd.readouterr().out.startswith("sequenceDiagram\n")
+    assert coordlint(["verify", path, "--show", "fault: crash", "--as", "mermaid"]) == 0
+    assert capfd.readouterr().out.startswith("%% flow F with fault: crash\nsequenceDiagram\n")
 
 
 def test_a_fault_can_be_excluded(path: str, capfd: pytest.CaptureFixture[str]):

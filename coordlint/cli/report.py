@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from coordlint.cli.check import selection_options, severities, today
+from coordlint.cli.progress import Progress
 from coordlint.cli.shared import Failure, hint, relative, report_crash, split, write, write_file
 
 if TYPE_CHECKING:
     from coordlint.run import Checked, Request
+
+FAULTS, LIMIT, MANY = 2, 20_000, 10
+"""How far the model is run for a report: so many faults and states; with many flows as `Settings.many` says."""
 
 
 @click.command()
@@ -20,11 +24,17 @@ if TYPE_CHECKING:
 @selection_options
 @click.option("--baseline", metavar="FILE", help="Findings in this file are known; the report lists them apart.")
 @click.option("--no-ignores", is_flag=True, help="Heed no ignore comments.")
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help=f"Run the model under at most {FAULTS} faults ({LIMIT:,} states for a flow), and draw what can go wrong.",
+)
 def report(design: str, output: str | None, **options: object) -> None:
     """Write a report of DESIGN as one HTML page that needs nothing else.
 
-    It shows the verdict, maps, flows as sequence diagrams, every service and message, the findings with their rules, and the
-    trade-offs of the design in numbers. The page opens from disk, requests nothing, and reads without scripts and styles.
+    It shows the verdict, maps, flows as sequence diagrams, how the design goes wrong under faults, every service and message,
+    the findings with their rules, and the trade-offs of the design in numbers. The page opens from disk, requests nothing, and reads without scripts and styles.
     """
     from coordlint.baseline import BaselineError
     from coordlint.cli import graphviz
@@ -33,10 +43,13 @@ def report(design: str, output: str | None, **options: object) -> None:
     from coordlint.rule import UnknownRuleError
     from coordlint.source import SourceError
 
+    progress = Progress()
     try:
-        checked = _checked(_request(design, options))
+        checked = _checked(_request(design, options, progress))
     except (UnknownRuleError, SourceError, ConfigError, BaselineError) as error:
         raise Failure(str(error)) from None
+    finally:
+        progress.end()
     for crash in checked.result.crashes:
         report_crash(crash.rule.code, crash.error)
     engine = graphviz.engine if graphviz.available() else None
@@ -48,8 +61,11 @@ def report(design: str, output: str | None, **options: object) -> None:
         hint(f"wrote {output}")
 
 
-def _request(design: str, options: dict[str, object]) -> Request:
+def _request(design: str, options: dict[str, object], progress: Progress) -> Request:
+    from coordlint.explore.verify import Settings
     from coordlint.run import Request
+
+    verify = Settings(FAULTS, LIMIT, progress=progress.say if progress.wanted else None, many=MANY)
 
     def strings(name: str) -> tuple[str, ...]:
         value = options[name]
@@ -72,6 +88,8 @@ def _request(design: str, options: dict[str, object]) -> Request:
         ignores=not options["no_ignores"],
         baseline=text("baseline"),
         today=today(),
+        verify=verify if options["verify"] else None,
+        beside=True,
     )
 
 

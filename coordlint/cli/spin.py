@@ -130,6 +130,8 @@ def _about(part: int, subject: str, compiled: Compiled) -> bool:
 def _judge(scene: Scene, compiled: Compiled, model: object, settings: Settings, design: Design) -> int:
     from coordlint.explore import promela, story
     from coordlint.explore.space import Space
+    from coordlint.report import runs
+    from coordlint.report.style import painter
 
     assert isinstance(model, promela.Model)
     answer = search(model.text)
@@ -146,5 +148,5 @@ def _judge(scene: Scene, compiled: Compiled, model: object, settings: Settings, 
     lines = [
         f"{scene.name}: violated (needs at most {faults} fault{'s' * (faults != 1)}), a run of SPIN, replayed here:"
     ]
-    write("\n".join([*lines, *story.diagram(steps), *story.sentences(steps), ""]) + "\n")
+    write("\n".join([*lines, *runs.text(steps, painter(False)), ""]) + "\n")
     return 1

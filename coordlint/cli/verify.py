@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from coordlint.cli.progress import Progress
 from coordlint.cli.shared import (
     PROFILES,
     TEXT_FORMATS,
@@ -23,10 +22,17 @@ from coordlint.cli.shared import (
 from coordlint.report import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from coordlint.explore.sample import Sample
     from coordlint.explore.verify import Settings
-    from coordlint.run import Outcome
+    from coordlint.finding import Run
+    from coordlint.run import Outcome, Request
+    from coordlint.source import Span
+
+FORMS = ("text", "mermaid", "svg")
+"""How a single run can be told."""
+
+MOST_IDLE = 12
+"""So many moves that never occurred are listed."""
 
 KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
 
@@ -37,8 +43,13 @@ KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publis
 @click.option("--deep", is_flag=True, help="One fault more and ten times as many states.")
 @click.option("--flow", metavar="NAME", help="Only this flow or workflow.")
 @click.option("--without", multiple=True, type=click.Choice(KINDS_OF_FAULTS), help="Faults that do not happen.")
-@click.option("--show", metavar="RUN", help="Tell one run instead: `happy`, or `fault: WORDS` of a fault in it.")
-@click.option("--mermaid", is_flag=True, help="With --show: as a Mermaid sequence diagram.")
+@click.option(
+    "--show",
+    metavar="RUN",
+    help="Tell single runs instead of the report: `happy` for the good run of each scene, `fault: WORDS` for one with such "
+    "a fault, or a finding's counterexample by its rule, such as VER008, or VER008.2 for its second finding.",
+)
+@click.option("--as", "form", type=click.Choice(FORMS), default="text", show_default=True, help="Form of --show.")
 @click.option("--export", type=click.Choice(("promela",)), help="Write the models for SPIN into the folder --to.")
 @click.option("--to", metavar="DIR", help="The folder of --export.")
 @click.option("--engine", type=click.Choice(("own", "spin")), default="own", show_default=True, help="Who searches.")
@@ -55,7 +66,7 @@ def verify(
     flow: str | None,
     without: tuple[str, ...],
     show: str | None,
-    mermaid: bool,
+    form: str,
     export: str | None,
     to: str | None,
     engine: str,
@@ -69,7 +80,11 @@ def verify(
     """Run designs under faults.
 
     Every flow and workflow is explored with all it causes: copies, losses, late and early timers, crashes. Violations come
-    with the fewest faults they need and the shortest way to them.
+    with the fewest faults they need and the shortest way to them: numbered steps with their places, FAULT where one happens,
+    BAD where the property is violated, then the damage and the repairs that were tried and help.
+
+    Examples: `coordlint verify shop.coord --show VER008 --as svg --output run.svg` draws a counterexample, `--show VER008.2 --as
+    mermaid` writes the second one for a pull request, `--show happy` and `--show "fault: crash at charge"` tell sample runs.
 
     Exit codes: 0 nothing to fail on, 1 findings, 2 the run could not be done.
     """
@@ -78,24 +93,29 @@ def verify(
     from coordlint.explore.verify import Settings
     from coordlint.source import SourceError
 
+    progress = Progress()
     settings = Settings(
         faults=faults + deep,
         limit=2_000_000 if deep else 100_000,
         without=frozenset(without),
         flow=flow or "",
-        progress=_progress(),
+        progress=progress.say if progress.wanted else None,
     )
     request = run.Request(paths=tuple(relative(path) for path in paths), profile=profile, verify=settings, baseline="")
+    if show is None and form != "text":
+        raise click.UsageError("--as goes with --show, which names the run")
     try:
-        if show is not None or export is not None or engine != "own":
-            designs = run.designs(request)
-            if show is not None:
-                return _show(designs, settings, show, mermaid=mermaid)
-            return _spin(designs, settings, to, run_it=export is None)
+        if show is not None:
+            told = _sampled(request, settings, show) if _is_sample(show) else _counterexamples(request, show)
+            progress.end()
+            return _show(told, form, output, color)
+        if export is not None or engine != "own":
+            return _spin(run.designs(request), settings, to, run_it=export is None)
         outcome = run.run(request)
     except (SourceError, ConfigError) as error:
         raise Failure(str(error)) from None
-    _end_progress()
+    finally:
+        progress.end()
     if flow is not None and not outcome.result.verdicts:
         raise Failure(f"there is no flow or workflow `{flow}` to verify")
     return _report(outcome, format, output, color=color, quiet=quiet, exit_zero=exit_zero)
@@ -110,6 +130,9 @@ def _report(outcome: Outcome, format: str, output: str | None, *, color: str, qu
     verdicts = "".join(f"{one.scene}: {one.words} — {one.states:,} states\n" for one in result.verdicts)
     if format in TEXT_FORMATS:
         text = f"{text}\n{verdicts}" if text else verdicts
+        told = next((finding.code for finding in result.findings if finding.run is not None), "")
+        if told and format == "full" and not quiet:
+            text += f"Run the same with `--show {told} --as svg` for a drawing.\n"
     elif not quiet:
         for line in verdicts.splitlines():
             hint(line)
@@ -127,55 +150,134 @@ def _report(outcome: Outcome, format: str, output: str | None, *, color: str, qu
 # ------------------------------------------------------------------------------------------------ single runs
 
 
-def _show(designs: object, settings: Settings, show: str, *, mermaid: bool) -> int:
-    """Tell one run of each scene: the good one without faults, or the first in which the named fault happens."""
-    from coordlint.design import load
-    from coordlint.explore import sample, story
-    from coordlint.explore.scene import scenes
+class Shown(NamedTuple):
+    """A run to be shown.
 
-    wanted = "" if show == "happy" else show.removeprefix("fault:").strip()
-    if show != "happy" and not show.startswith("fault:"):
-        raise click.UsageError("--show wants `happy` or `fault: WORDS`, for example `fault: crash at charge`")
-    shown = False
-    for path in designs:  # type: ignore[attr-defined]
-        design = load(path)
-        for scene in scenes(design.index):
-            if settings.flow and scene.root.name != settings.flow:
-                continue
-            steps = sample.run(design.index, scene, wanted, settings)
-            if not steps:
-                hint(f"{scene.name} has no such run")
-                continue
-            shown = True
-            end = steps[-1].text
-            if mermaid:
-                write(story.mermaid(steps, end))
-            else:
-                lines = [scene.name, *story.diagram(steps), *story.sentences(steps), ""]
-                write("\n".join(lines) + "\n")
-    return 0 if shown else 1
+    Attributes:
+        title: what it is.
+        run: the run.
+        figures: what the search of its scene has seen, line by line.
+    """
+
+    title: str
+    run: Run
+    figures: tuple[str, ...] = ()
+
+
+def _is_sample(show: str) -> bool:
+    return show == "happy" or show.startswith("fault:")
+
+
+def _sampled(request: Request, settings: Settings, show: str) -> list[Shown]:
+    """One run of each scene: the good one without faults, or the first in which the named fault happens."""
+    from coordlint.design import load
+    from coordlint.explore.sample import sample
+    from coordlint.explore.scene import scenes
+    from coordlint.run import designs
+
+    fault = "" if show == "happy" else show.removeprefix("fault:").strip()
+    if show != "happy" and not fault:
+        raise click.UsageError("--show wants words behind `fault:`, for example `fault: crash at charge`")
+    found = []
+    chosen = [(design.index, scene) for design in map(load, designs(request)) for scene in scenes(design.index)]
+    chosen = [(index, scene) for index, scene in chosen if settings.flow in {"", scene.root.name}]
+    if settings.flow and not chosen:
+        raise Failure(f"there is no flow or workflow `{settings.flow}` to verify")
+    for index, scene in chosen:
+        one = sample(index, scene, fault, settings)
+        what = f"with {show}" if fault else "without faults"
+        if one.run is None:
+            hint(f"{scene.name} has no run {what} to an end" + ("" if fault else " at which all is well"))
+            continue
+        found.append(Shown(f"{scene.name} {what}", one.run, _figures(one)))
+    return found
+
+
+def _figures(one: Sample) -> tuple[str, ...]:
+    """The states by the number of faults they need, and what never occurred."""
+    from coordlint.report.style import count
+
+    words = ("without faults", "with 1 fault")
+    layers = [f"{n:,} {words[i] if i < len(words) else f'with {i} faults'}" for i, n in enumerate(one.layers) if n]
+    bound = f"complete for {one.complete} faults" if one.complete >= 0 else "not complete"
+    lines = [f"states: {one.states:,} ({', '.join(layers)}), {bound}" + (", limit reached" if one.cut else "")]
+    if one.cut:
+        return tuple(lines)
+    lines.append(f"never occurred: {count(len(one.idle), 'move')}")
+    for label in one.idle[:MOST_IDLE]:
+        lines.append(f"  {label.text} ({label.span.source.path}:{label.span.line})")
+    if len(one.idle) > MOST_IDLE:
+        lines.append(f"  and {len(one.idle) - MOST_IDLE} more, see --format json")
+    return tuple(lines)
+
+
+def _counterexamples(request: Request, show: str) -> list[Shown]:
+    """The counterexamples of the findings of a rule, or one of them by its number."""
+    from coordlint.names import closest
+    from coordlint.run import run
+
+    word, _, number = show.partition(".")
+    result = run(request).result
+    found: dict[str, list[Shown]] = {}
+    for finding in result.findings:
+        rule = result.rule(finding.code)
+        if finding.run is not None:
+            mine = found.setdefault(finding.code, [])
+            title = f"{finding.code}.{len(mine) + 1} {rule.name if rule else ''}: {finding.message}"
+            mine.append(Shown(title, finding.run))
+    names = {rule.name: rule.code for rule in result.rules}
+    mine = found.get(names.get(word.lower(), word.upper()), [])
+    if mine and (not number or (number.isdigit() and 1 <= int(number) <= len(mine))):
+        return [mine[int(number) - 1]] if number else mine
+    known = [one.title.partition(" ")[0] for runs in found.values() for one in runs]
+    if mine:
+        raise Failure(f"`{word}` has {len(mine)} runs: name one of {', '.join(known)}")
+    meant = closest(word.upper(), sorted(found))
+    names_of = (
+        f"did you mean `{meant}`?" if meant else f"there are {', '.join(known) or 'none'}, `happy`, and `fault: WORDS`"
+    )
+    raise Failure(f"there is no run `{show}`: {names_of}")
+
+
+def _show(told: list[Shown], form: str, output: str | None, color: str) -> int:
+    from coordlint.report import runs
+    from coordlint.report.run_svg import draw
+    from coordlint.report.style import one_line, painter
+
+    if not told:
+        return 1
+    if form == "svg":
+        if len(told) > 1:
+            names = "; ".join(one.title for one in told[:8]) + ("; …" if len(told) > 8 else "")
+            raise Failure(
+                f"an SVG holds one run, and there are {len(told)}: name one, or a scene with --flow ({names})"
+            )
+        text = draw(told[0].run, title=told[0].title, link=_address, standalone=True)
+    elif form == "mermaid":
+        text = "\n".join(f"%% {one_line(one.title)}\n{runs.mermaid(one.run)}" for one in told)
+    else:
+        paint = painter(colored(color) if output is None else color == "always")
+        lines = []
+        for one in told:
+            steps = [f"  {line}" for line in runs.text(one.run.steps, paint, one.run.repeats_from)]
+            tail = [f"  {one_line(line)}" for line in runs.closing(one.run)]
+            lines += [paint(one_line(one.title), "strong"), *steps, *tail, *(f"  {line}" for line in one.figures), ""]
+        text = "\n".join(lines)
+    if output is None:
+        write(text, utf8=form != "text")
+    else:
+        write_file(output, text)
+    return 0
+
+
+def _address(span: Span) -> str:
+    """The address of a line, as hosts of repositories understand it beside the design."""
+    from urllib.parse import quote
+
+    return f"{quote(span.source.path)}#L{span.line}"
 
 
 def _spin(designs: object, settings: Settings, to: str | None, *, run_it: bool) -> int:
     from coordlint.cli import spin
 
     return spin.main(list(designs), settings, to, run_it=run_it)  # type: ignore[call-overload]
-
-
-# ------------------------------------------------------------------------------------------------ progress
-
-
-def _progress() -> Callable[[str], None] | None:
-    """Tell about layers on a terminal, in one line that is written over."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return None
-
-    def say(text: str) -> None:
-        click.echo(f"\r\x1b[K{text[:100]}", err=True, nl=False)
-
-    return say
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        click.echo("\r\x1b[K", err=True, nl=False)

@@ -16,10 +16,11 @@ from coordlint.explore.story import tell
 from coordlint.explore.threads import TooLargeError
 from coordlint.explore.verify import Settings, Told, Verification
 from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
+from coordlint.finding import Run
 
 if TYPE_CHECKING:
     from coordlint.explore.scene import Compiled
-    from coordlint.finding import Claim, Step
+    from coordlint.finding import Claim
     from coordlint.graph import Index
     from coordlint.source import Span
     from coordlint.system import Process
@@ -33,7 +34,9 @@ STATES = 5_000
 ALL_STATES = 1_000_000
 """So many states all scenes of a design may have together."""
 
-SHORT = Settings(faults=FAULTS, limit=STATES, total=ALL_STATES, candidates=False, repairs=False, proof=False, whole=True)
+SHORT = Settings(
+    faults=FAULTS, limit=STATES, total=ALL_STATES, candidates=False, repairs=False, proof=False, whole=True
+)
 
 
 class Trial(NamedTuple):
@@ -41,17 +44,21 @@ class Trial(NamedTuple):
 
     Attributes:
         word: `shown`, or `refuted`.
-        steps: the run that shows it.
-        faults: how many faults it needs.
-        damage: what it comes to, in one sentence; may be empty.
-        told: the violation that says the same, if it is one.
+        run: the run that shows it.
     """
 
     word: Literal["shown", "refuted"]
-    steps: tuple[Step, ...] = ()
-    faults: int = 0
-    damage: str = ""
-    told: Told | None = None
+    run: Run | None = None
+
+    @property
+    def faults(self) -> int:
+        """How many faults the run needs."""
+        return self.run.faults if self.run is not None else 0
+
+    @property
+    def length(self) -> tuple[int, int]:
+        """What makes one run better to show than another one: fewer faults, then fewer steps."""
+        return self.faults, len(self.run.steps) if self.run is not None else 0
 
 
 class Trials:
@@ -75,7 +82,7 @@ class Trials:
         told = min(self.same(claim), key=lambda one: (one.violation.faults, len(one.steps)), default=None)
         if told is None:
             return None
-        return Trial("shown", told.steps, told.violation.faults, told.violation.damage, told)
+        return Trial("shown", told.run)
 
     def same(self, claim: Claim) -> list[Told]:
         """The violations that say what a claim says."""
@@ -95,7 +102,7 @@ class Trials:
             shown = self._shown(scene, first, then, any_order=claim.any_order)
             if shown is None:
                 refuted = refuted and self._never(scene, first, then, any_order=claim.any_order)
-            elif best is None or (shown.faults, len(shown.steps)) < (best.faults, len(best.steps)):
+            elif best is None or shown.length < best.length:
                 best = shown
         return best or (Trial("refuted") if asked and refuted else None)
 
@@ -128,7 +135,10 @@ class Trials:
             return None
         chosen = hit(known, key=lambda one: (one.layer, len(search.path(one.before))))
         steps = tell(compiled, search.space, [*search.path(chosen.before), (chosen.before, chosen.move)])
-        return Trial("shown", steps, chosen.layer)
+        last = steps[-1:]
+        steps = (*steps[:-1], *(step._replace(bad=True) for step in last))
+        end = "it happens in the other order, too" if any_order else ""
+        return Trial("shown", Run("", scene.name, chosen.layer, steps=steps, end=end, complete=search.complete))
 
     def _never(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> bool:
         """Whether there is no such run even if every unknown fact is against the design, and calls may break down."""

@@ -12,9 +12,10 @@ from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
-from coordlint.explore.story import tell
+from coordlint.explore.story import tell_violation
+from coordlint.explore.survey import survey
 from coordlint.explore.threads import TooLargeError
-from coordlint.finding import Step
+from coordlint.finding import Label, Run, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
@@ -35,6 +36,8 @@ class Settings(NamedTuple):
         proof: try to prove for any number of faults what holds.
         whole: where the limit is reached, report only what is complete, so that nothing depends on the order of the search.
         progress: told about each scene and layer.
+        many: from so many scenes on nothing is assumed, and from four times as many on only one fault is looked at; 0 for
+            never.
     """
 
     faults: int = 2
@@ -47,6 +50,7 @@ class Settings(NamedTuple):
     proof: bool = True
     whole: bool = False
     progress: Callable[[str], None] | None = None
+    many: int = 0
 
 
 KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
@@ -62,6 +66,8 @@ class Verdict(NamedTuple):
         violated: the least number of faults of a violation, or None.
         proved: it holds for any number of faults.
         cut: the limit was reached, or the scene is too large to begin with.
+        layers: how many of the states need so many faults: without any first.
+        idle: the moves that would change something and never occurred; unknown if the search was cut.
     """
 
     scene: str
@@ -70,6 +76,8 @@ class Verdict(NamedTuple):
     violated: int | None
     proved: bool
     cut: bool
+    layers: tuple[int, ...] = ()
+    idle: tuple[Label, ...] = ()
 
     @property
     def words(self) -> str:
@@ -92,6 +100,7 @@ class Told(NamedTuple):
     """A violation with everything a finding needs.
 
     Attributes:
+        run: how it comes about; None for what never happens.
         assumes: the unknown facts it takes to be against the design; empty if it is certain.
         repairs: changes of one fact after which it is gone and nothing new is there, each tried.
         tried: how many changes were tried.
@@ -100,11 +109,15 @@ class Told(NamedTuple):
 
     scene: Scene
     violation: Violation
-    steps: tuple[Step, ...]
-    repeats: tuple[Step, ...]
+    run: Run | None
     assumes: tuple[Assumption, ...]
     repairs: tuple[str, ...]
     tried: int
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of its run."""
+        return self.run.steps if self.run is not None else ()
 
     @property
     def needs(self) -> str:
@@ -129,7 +142,11 @@ class Verification:
         self.told: list[Told] = []
         self._memory = memory
         self._spent = 0
-        for scene in self.scenes():
+        found = list(self.scenes())
+        if 0 < self.settings.many <= len(found):
+            most = 1 if len(found) >= 4 * self.settings.many else self.settings.faults
+            self.settings = self.settings._replace(faults=min(self.settings.faults, most), candidates=False)
+        for scene in found:
             self._verify(scene)
         if memory is not None:
             memory.save()
@@ -171,7 +188,10 @@ class Verification:
         proved = False
         if violated is None and not search.cut and not settings.without and settings.proof:
             proved = self._is_proved(scene)
-        self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
+        more = survey(compiled, search) if not settings.whole else ()
+        self.verdicts.append(
+            Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut, *more)
+        )
         if self._memory is not None and not certain:
             self._memory.put(name, Known(len(search.came), search.complete, search.cut))
         for one in certain:
@@ -205,9 +225,11 @@ class Verification:
         self, compiled: Compiled, search: Search, one: Violation, assumes: tuple[Assumption, ...],
         repairs: tuple[str, ...], tried: int,
     ) -> Told:  # fmt: skip
-        steps = tell(compiled, search.space, one.path)
-        whole = tell(compiled, search.space, (*one.path, *one.repeats))
-        return Told(compiled.scene, one, steps, whole[len(steps) :], assumes, repairs, tried)
+        run = tell_violation(compiled, search.space, one)
+        if run is not None:
+            texts = tuple(assumption.text for assumption in assumes)
+            run = run._replace(assumes=texts, repairs=repairs, tried=tried, complete=search.complete)
+        return Told(compiled.scene, one, run, assumes, repairs, tried)
 
     # -------------------------------------------------------------------------------------------- unknown facts
 

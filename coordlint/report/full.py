@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.explore.story import diagram, sentences
+from coordlint.report import runs
 from coordlint.report.snippet import excerpts
 from coordlint.report.style import count, one_line, painter
 from coordlint.report.summary import summary
-from coordlint.source import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +38,15 @@ def _finding(finding: Finding, name: str, paint: Paint) -> Iterator[str]:
     yield paint(f"{severity}[{title}]", severity) + paint(f": {one_line(finding.message)}", "strong")
     lines, gutter = excerpts(finding, paint)
     yield from lines
-    if finding.steps:
+    if finding.run is not None and finding.run.steps:
         yield paint(" " * gutter + " |", "gutter")
-        yield f"{paint(' ' * gutter + ' =', 'gutter')} {paint('run:', 'strong')} the shortest way there"
-        for line in (*diagram(finding.steps), *sentences(finding.steps)):
-            yield " " * (gutter + 3) + printable(line)
+        head = f"the shortest way there, {runs.needs(finding.run)}"
+        yield f"{paint(' ' * gutter + ' =', 'gutter')} {paint('run:', 'strong')} {head}"
+        for line in runs.text(finding.run.steps, paint, finding.run.repeats_from):
+            yield " " * (gutter + 3) + line
+        for line in runs.closing(finding.run):
+            word, text = line.split(": ", 1)
+            yield f"{' ' * (gutter + 3)}{paint(f'{word}:', 'strong')} {one_line(text)}"
     tail = [("help", finding.help), *(("note", note) for note in finding.notes)]
     if finding.fix:
         tail.append(("fix", finding.fix.title + ("" if finding.fix.safe else " (unsafe: confirm it)")))

@@ -10,7 +10,7 @@ from coordlint import __version__
 from coordlint.analysis.record import Arrow, Remark
 from coordlint.analysis.views import Region, neighbourhood, part
 from coordlint.report import map as maps
-from coordlint.report import sequence
+from coordlint.report import run_svg, runs, sequence
 from coordlint.report.drawing import shown
 from coordlint.report.json import as_data, to_json
 from coordlint.report.layout import Engine, Layout, place
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from coordlint.check import Result
     from coordlint.design import Design
     from coordlint.report.map import Sketch
-    from coordlint.report.page import FlowEntry
+    from coordlint.report.page import Entry, FlowEntry
 
 SIMPLER = "The maps are drawn in a plain layout: install the extra `coordlint[report]` for the layout of Graphviz."
 FAILED = "Graphviz could not lay out every drawing: the others are drawn in a plain layout."
@@ -63,6 +63,7 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
     environment.filters["markdown"] = markdown
     environment.filters["name"] = lambda text: Markup(safe(text) if text.isascii() else f"<bdi>{safe(text)}</bdi>")
     environment.filters["count"] = count
+    environment.globals["needs"] = runs.needs
     environment.globals["kind_of"] = kind_of
     environment.globals["anchor"] = page.names.anchor
     environment.globals["merged"] = merged
@@ -76,7 +77,7 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
         groups=sections(page),
         concerns=CONCERNS,
         severities=SEVERITIES,
-        data=Markup(_embedded(result)),
+        data=Markup(_embedded(page)),
         style=Markup(style),
         script=Markup(script),
         time=time,
@@ -89,9 +90,16 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
     return text
 
 
-def _embedded(result: Result) -> str:
-    """The result as JSON inside a script element: nothing in it can end the element."""
-    text = json.dumps(json.loads(to_json(as_data(result))), ensure_ascii=True, separators=(",", ":"))
+def _embedded(page: Page) -> str:
+    """The result as JSON inside a script element: nothing in it can end the element. Only what is drawn has its run."""
+    data = json.loads(to_json(as_data(page.result)))
+    drawn = {(entry.finding.code, entry.finding.fingerprint) for entry in page.drawn if not page.large}
+    for finding in (*data["findings"], *(one["finding"] for one in data["hidden"])):
+        if (finding["code"], finding["fingerprint"]) not in drawn:
+            finding.pop("run", None)
+    for verdict in data.get("verdicts", ()) if page.large else ():
+        verdict["never_occurred"] = []
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -186,6 +194,33 @@ class _Pictures:
         from markupsafe import Markup
 
         return Markup(sequence.draw(path, title=f"Flow {entry.view.flow.name}, {path.title}"))
+
+    def run(self, entry: Entry) -> Markup:
+        """The counterexample of a finding."""
+        from markupsafe import Markup
+
+        run = entry.finding.run
+        assert run is not None
+        title = f"{entry.finding.code}: {entry.finding.message}".replace("`", "")
+        return Markup(run_svg.draw(run, title=title, link=self.page.statement, prefix=f"run-{entry.id}"))
+
+    def told(self, entry: Entry) -> list[tuple[str, str, str, bool]]:
+        """Its steps in words, each with the address of its statement, its place, and whether it repeats from there.
+
+        In a large design the drawing has to do.
+        """
+        run = entry.finding.run
+        assert run is not None
+        return [
+            (
+                f"{line.number}. {'; '.join(runs.sentence(step, run.steps) for step in line.steps)}",
+                self.page.statement(line.step.span),
+                runs.place(line.step, run.steps),
+                line.step.number == run.repeats_from,
+            )
+            for line in runs.lines(run.steps)
+            if not self.page.large
+        ]
 
     def listed(self, path: Path) -> list[str]:
         """The same in words; in a large design only for the happy path."""

@@ -14,7 +14,7 @@ from coordlint.source import printable_char
 if TYPE_CHECKING:
     from coordlint.check import Result
     from coordlint.explore.verify import Verdict
-    from coordlint.finding import Finding, Label, Step
+    from coordlint.finding import Finding, Label, Run, Step
     from coordlint.source import Span
 
 VERSION = 1
@@ -73,7 +73,7 @@ def _finding(finding: Finding, names: dict[str, str]) -> dict[str, Any]:
         "help": finding.help,
         "notes": list(finding.notes),
         "silence": finding.silence,
-        **({"steps": [_step(step) for step in finding.steps]} if finding.steps else {}),
+        **({"run": _run(finding.run)} if finding.run is not None else {}),
         "fix": fix
         and {
             "title": fix.title,
@@ -93,6 +93,24 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "needs": verdict.violated,
         "proved": verdict.proved,
         "limit_reached": verdict.cut,
+        "layers": list(verdict.layers),
+        "never_occurred": [_label(label) for label in verdict.idle],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "property": run.property,
+        "scene": run.scene,
+        "needs": {"faults": run.faults, "assumes": list(run.assumes)},
+        "steps": [_step(step) for step in run.steps],
+        "repeats_from": run.repeats_from or None,
+        "unsent": [_label(label) for label in run.unsent],
+        "end": run.end,
+        "repairs": list(run.repairs),
+        "tried": run.tried,
+        "left_out": run.left_out,
+        "bound": {"complete_for": run.complete},
     }
 
 
@@ -103,8 +121,11 @@ def _step(step: Step) -> dict[str, Any]:
         "from": step.sender,
         "to": step.receiver,
         "message": step.message,
+        "reply": step.reply or None,
+        "sent": step.sent or None,
         "copy_of": step.copy_of or None,
         "fault": step.fault,
+        "bad": step.bad,
         "text": step.text,
         "place": _place(step.span),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from coordlint.report.runs import closing, mermaid
 from coordlint.report.style import one_line, painter
 from coordlint.report.summary import summary
 from coordlint.source import printable
@@ -12,6 +13,9 @@ from coordlint.source import printable
 if TYPE_CHECKING:
     from coordlint.check import Result
     from coordlint.finding import Finding
+
+MOST_RUNS = 10
+"""So many runs are drawn: comments and step summaries have a limited size."""
 
 _SIGNS = {"error": "❌", "warning": "⚠️", "info": "ℹ️", "hint": "💡"}
 
@@ -25,6 +29,7 @@ def render(result: Result, *, color: bool = False, quiet: bool = False) -> str:
         lines += ["| | finding | where |", "|---|---|---|"]
         lines += [_row(finding, result) for finding in result.findings]
         lines.append("")
+    lines += _runs(result)
     for how in sorted({hidden.how for hidden in result.hidden if hidden.how != "off"}):
         hidden = [one for one in result.hidden if one.how == how]
         lines += [f"<details><summary>{len(hidden)} {how}</summary>", ""]
@@ -33,6 +38,28 @@ def render(result: Result, *, color: bool = False, quiet: bool = False) -> str:
             lines.append(f"- {one.finding.code} {_text(one_line(one.finding.message))}{reason}")
         lines += ["", "</details>", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _runs(result: Result) -> list[str]:
+    """The counterexamples as Mermaid diagrams, folded."""
+    found = [finding for finding in result.findings if finding.run is not None and finding.run.steps]
+    lines = []
+    for finding in found[:MOST_RUNS]:
+        assert finding.run is not None
+        title = f"{finding.code} {_text(one_line(finding.message))}"
+        lines += [
+            f"<details><summary>run: {title}</summary>",
+            "",
+            "```mermaid",
+            mermaid(finding.run).rstrip(),
+            "```",
+            "",
+        ]
+        lines += [f"- {_text(one_line(text))}" for text in closing(finding.run)]
+        lines += ["", "</details>", ""]
+    if len(found) > MOST_RUNS:
+        lines += [f"{len(found) - MOST_RUNS} more runs are not drawn here.", ""]
+    return lines
 
 
 def _row(finding: Finding, result: Result) -> str:

@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from coordlint.design import Design
     from coordlint.finding import Finding, Fix
     from coordlint.rule import Rule
+    from coordlint.source import Span
     from coordlint.system import Element
 
 SEVERITIES = ("error", "warning", "info", "hint")
+
+MOST_STEPS, FEW_STEPS = 400, 40
+"""Runs of so many steps in all are drawn, fewer in a large design, so that the page stays small."""
 
 MANY_FLOWS = 50
 """From so many flows on, fewer paths of each are drawn, so that the page stays readable."""
@@ -47,6 +51,14 @@ class Entry:
     elements: tuple[Element, ...]
     flows: tuple[int, ...]
     owner: str
+
+
+class Statement(NamedTuple):
+    """A source line that a run passes."""
+
+    anchor: str
+    number: int
+    text: str
 
 
 class RuleGroup(NamedTuple):
@@ -192,6 +204,47 @@ class Page:
                 found.setdefault(self.names.anchor(element), []).append(entry)
         return found
 
+    # -------------------------------------------------------------------------------------------- runs
+
+    @cached_property
+    def runs(self) -> list[Entry]:
+        """The findings with a counterexample, the worst first, then those that need the fewest faults."""
+        found = [entry for entry in self.entries if entry.finding.run is not None and entry.finding.run.steps]
+        return sorted(found, key=lambda entry: (SEVERITIES.index(entry.severity), _faults(entry.finding)))
+
+    @cached_property
+    def drawn(self) -> list[Entry]:
+        """The counterexamples that are drawn: the first one, and as many more as there is room for."""
+        room = FEW_STEPS if self.large else MOST_STEPS
+        found: list[Entry] = []
+        for entry in self.runs:
+            assert entry.finding.run is not None
+            room -= len(entry.finding.run.steps)
+            if found and room < 0:
+                break
+            found.append(entry)
+        return found
+
+    @cached_property
+    def statements(self) -> dict[str, list[Statement]]:
+        """The source lines that the drawn runs pass, by file."""
+        found: dict[str, dict[int, Statement]] = {}
+        for entry in self.drawn:
+            run = entry.finding.run
+            assert run is not None
+            for span in (*(step.span for step in run.steps), *(label.span for label in run.unsent)):
+                lines = found.setdefault(span.source.path, {})
+                text = " ".join(span.source.line(span.line).split())
+                lines[span.line] = Statement(f"at-{self._file(span)}-{span.line}", span.line, text[:200])
+        return {path: [lines[number] for number in sorted(lines)] for path, lines in sorted(found.items())}
+
+    def statement(self, span: Span) -> str:
+        """The address of the statement of a run."""
+        return f"#at-{self._file(span)}-{span.line}"
+
+    def _file(self, span: Span) -> int:
+        return [source.path for source in self.result.sources].index(span.source.path)
+
     # -------------------------------------------------------------------------------------------- verdict
 
     @cached_property
@@ -288,7 +341,10 @@ class Page:
         missing = sum(entry.found.left_out for entry in self.flows)
         if missing:
             found.append(f"{count(missing, 'more path')} of flows not played.")
-        found.append("The design is read, not run: data, code, configuration and the real load are not seen.")
+        if self.result.verdicts:
+            found.append("The model is run, not the system: data, code, configuration and the real load are not seen.")
+        else:
+            found.append("The design is read, not run: data, code, configuration and the real load are not seen.")
         return found
 
     # -------------------------------------------------------------------------------------------- the map
@@ -359,6 +415,10 @@ class Page:
             yield from sorted((anchor, self._elements[anchor].name) for anchor in seen)
         elif what == "owner":
             yield from sorted({(entry.owner, entry.owner) for entry in self.entries if entry.owner})
+
+
+def _faults(finding: Finding) -> int:
+    return finding.run.faults if finding.run is not None else 0
 
 
 def _diff(fix: Fix) -> str:

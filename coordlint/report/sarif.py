@@ -9,10 +9,11 @@ from urllib.parse import quote
 from coordlint import __version__
 from coordlint.finding import Label, Severity, severity_in
 from coordlint.report.json import to_json
+from coordlint.report.runs import closing, sentence
 
 if TYPE_CHECKING:
     from coordlint.check import Hidden, Result
-    from coordlint.finding import Finding, Fix, Step
+    from coordlint.finding import Finding, Fix, Run
     from coordlint.rule import Rule
     from coordlint.source import Span
 
@@ -98,23 +99,25 @@ def _result(finding: Finding, indexes: dict[str, int]) -> dict[str, Any]:
         ]
         steps = [{"location": _location(label)} for label in (finding.primary, *finding.related)]
         data["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
-    if finding.steps:
-        lanes = list(dict.fromkeys(step.receiver for step in finding.steps))
-        data["codeFlows"] = [{"threadFlows": [{"locations": [_step(step, lanes) for step in finding.steps]}]}]
+    if finding.run is not None and finding.run.steps:
+        data["codeFlows"] = [{"threadFlows": [{"locations": _steps(finding.run)}]}]
     if finding.fix:
         data["fixes"] = [_fix(finding.fix)]
     return data
 
 
-def _step(step: Step, lanes: list[str]) -> dict[str, Any]:
-    """A step of a counterexample: who acts is its nesting level, a fault is essential."""
-    text = f"fault: {step.text}" if step.fault else step.text
-    return {
-        "location": _location(Label(step.span, text)),
-        "executionOrder": step.number,
-        "nestingLevel": lanes.index(step.receiver),
-        "importance": "essential" if step.fault or step.number == 1 else "important",
-    }
+def _steps(run: Run) -> list[dict[str, Any]]:
+    """The steps of a counterexample: who acts is the nesting level; the faults and the violation are essential."""
+    lanes = list(dict.fromkeys(step.receiver for step in run.steps))
+    return [
+        {
+            "location": _location(Label(step.span, sentence(step, run.steps))),
+            "executionOrder": step.number,
+            "nestingLevel": lanes.index(step.receiver),
+            "importance": "essential" if step.fault or step.bad else "important",
+        }
+        for step in run.steps
+    ]
 
 
 def _state(hidden: Hidden, state: dict[str, str]) -> dict[str, str]:
@@ -129,7 +132,7 @@ def _suppressed(hidden: Hidden, indexes: dict[str, int]) -> dict[str, Any]:
 
 
 def _message(finding: Finding) -> str:
-    lines = [finding.message, *finding.notes]
+    lines = [finding.message, *(closing(finding.run) if finding.run is not None else ()), *finding.notes]
     lines += [f"help: {finding.help}"] if finding.help else []
     lines += [f"silence: {finding.silence}"] if finding.silence else []
     return "\n".join(lines)

@@ -27,7 +27,7 @@ from coordlint.report.drawing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from coordlint.analysis.record import Item, Party
     from coordlint.analysis.sequences import Path
@@ -113,7 +113,9 @@ def _keys(item: Item) -> tuple[str, ...]:
     return (item.party,) if isinstance(item, Remark) else ()
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
+    """A frame around rows."""
+
     top: float
     left: float
     right: float
@@ -122,143 +124,45 @@ class _Frame(NamedTuple):
     dividers: tuple[float, ...]
 
 
-class _Drawing:
-    """One diagram: columns first, then row by row."""
+class Lifelines:
+    """The participants of a diagram side by side: their boxes, and columns so far apart that every label has its room.
 
-    def __init__(self, parties: Sequence[Party], items: Sequence[Item], before: str) -> None:
+    Args:
+        parties: who takes part.
+        left: pixels that stay free at the left.
+    """
+
+    def __init__(self, parties: Sequence[Party], left: float = 24) -> None:
         self.parties = parties
-        self.items = items
-        self.before = before
+        self.left = left
         self.column = {party.key: number for number, party in enumerate(parties)}
         self.boxes = [
             2.0 * math.ceil(max(64.0, min(1.1 * width(shown(one.name), SIZE), 200) + 26, *self._host(one)) / 2)
             for one in parties
         ]
         self.high = 42 if any(party.host for party in parties) else 30
-        self.x = self._columns()
-        self.pen = Pen()
-        self.right = self.x[-1] + self.boxes[-1] / 2
+        self.x: list[float] = []
 
     def _host(self, party: Party) -> tuple[float, ...]:
         return (min(width(shown(f"in {party.host}"), 10), 180) + 22,) if party.host else (0.0,)
 
-    def _columns(self) -> list[float]:
-        """Columns so far apart that every label has its room."""
+    def spread(self, needs: Iterable[tuple[int, int, float]]) -> None:
+        """Place the columns, each need being two columns and the room that they need between them."""
         gaps = [(self.boxes[i] + self.boxes[i + 1]) / 2 + 18 for i in range(len(self.parties) - 1)]
-        needs: list[tuple[int, int, float]] = []
-        for item in self.items:
-            if isinstance(item, Remark):
-                here = self.column[item.party]
-                needs.append((here, here + 1, self._room(item) + 26))
-            elif isinstance(item, Arrow):
-                a, b = sorted((self.column[item.source], self.column[item.target]))
-                needs.append((a, max(b, a + 1), self._room(item) + (40 if a == b else 30)))
         for left, right, room in sorted(needs, key=lambda one: (one[1] - one[0], one)):
             lack = room - sum(gaps[left:right])
             if right <= len(gaps) and lack > 0:
                 gaps[right - 1] += lack
-        x = [math.ceil(self.boxes[0] / 2) + 24.0]
+        self.x = [math.ceil(self.boxes[0] / 2) + float(self.left)]
         for gap in gaps:
-            x.append(x[-1] + math.ceil(gap))
-        return x
+            self.x.append(self.x[-1] + math.ceil(gap))
 
-    def _text(self, item: Arrow | Remark) -> str:
-        word = _WORDS.get(item.region, "")
-        if isinstance(item, Remark):
-            return f"{word}: {item.text}" if word else item.text
-        if item.kind == "reply":
-            return item.text
-        return f"{item.number} " + (f"{word}: " if word else "") + item.text
-
-    def _room(self, item: Arrow | Remark) -> float:
-        return min(width(shown(self._text(item)), SIZE if isinstance(item, Arrow) else 11) + 4, LONGEST)
-
-    def svg(self, title: str, about: str) -> str:
-        top = 8 + self.high
-        y = top + 14.0
-        frames: list[_Frame] = []
-        opened: list[tuple[Begin, float, list[float], list[float]]] = []
-        if self.before:
-            self.pen.words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "start")
-            self.right = max(self.right, 12 + width(self.before, 11) + 16)
-            y += 22
-        for item in self.items:
-            if isinstance(item, Begin):
-                opened.append((item, y, [], []))
-                y += _ROWS["begin"]
-            elif isinstance(item, And):
-                if opened:
-                    opened[-1][2].append(y + 4)
-                y += _ROWS["and"]
-            elif isinstance(item, Finish):
-                if opened:
-                    frames.append(self._frame(*opened.pop(), y + 4, opened))
-                y += _ROWS["finish"]
-            else:
-                y, left, right = self._row(item, y)
-                for _, _, _, extent in opened:
-                    extent += (left, right)
-                self.right = max(self.right, right)
-        while opened:
-            frames.append(self._frame(*opened.pop(), y, opened))
-        bottom = y + 10
+    def lifelines(self, top: float, bottom: float) -> str:
+        """The dotted lines."""
         lines = "".join(f"M{number(x)} {number(top)}V{number(bottom)}" for x in self.x)
-        parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER})]
-        parts += [self._drawn_frame(frame) for frame in sorted(frames, key=lambda one: (one.top, -one.right))]
-        parts.append(element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "2 4"}))
-        parts.append(self._boxes(8))
-        high = bottom + 8
-        if bottom > 900:
-            parts.append(self._boxes(bottom))
-            high = bottom + self.high + 8
-        parts += self.pen.drawn()
-        right = max([self.right, *(frame.right for frame in frames)])
-        return svg(right + 20, high, parts, title=title, about=about, role="img", class_="sequence")
+        return element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "2 4"})
 
-    def _frame(
-        self,
-        begin: Begin,
-        top: float,
-        dividers: list[float],
-        extent: list[float],
-        bottom: float,
-        around: Sequence[object],
-    ) -> _Frame:
-        indent = 5 * len(around)
-        text = width(begin.text, 11) + 24
-        left = min(extent, default=self.x[0]) - 16 + indent
-        left = max(left, 4 + indent)
-        right = max(max(extent, default=self.x[0]) + 16 - indent, left + text)
-        return _Frame(top, left, right, bottom, begin.text, tuple(dividers))
-
-    def _drawn_frame(self, frame: _Frame) -> str:
-        lines = "".join(f"M{number(frame.left)} {number(y)}H{number(frame.right)}" for y in frame.dividers)
-        rect = element(
-            "rect",
-            {
-                "x": frame.left,
-                "y": frame.top,
-                "width": frame.right - frame.left,
-                "height": frame.bottom - frame.top,
-                "rx": 3,
-                "fill": "none",
-                "stroke": LINE,
-            },
-        )
-        rule = element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3"}) if lines else ""
-        words = label(
-            frame.text,
-            frame.left + 8,
-            frame.top + 14,
-            400,
-            size=11,
-            font_size=11,
-            fill=SOFT,
-            font_style="italic",
-        )
-        return rect + rule + words
-
-    def _boxes(self, y: float) -> str:
+    def heads(self, y: float) -> str:
         """The parties in a row: services solid, those outside dashed, workflows with bars at their sides."""
         looks: dict[str, list[str]] = {}
         words = []
@@ -292,6 +196,95 @@ class _Drawing:
         ]  # fmt: skip
         return "".join(shapes) + element("g", {"text-anchor": "middle", "font-weight": "600"}, "".join(words))
 
+
+class _Drawing(Lifelines):
+    """One diagram: columns first, then row by row."""
+
+    def __init__(self, parties: Sequence[Party], items: Sequence[Item], before: str) -> None:
+        super().__init__(parties)
+        self.items = items
+        self.before = before
+        self.spread(self._needs())
+        self.pen = Pen()
+        self.right = self.x[-1] + self.boxes[-1] / 2
+
+    def _needs(self) -> Iterator[tuple[int, int, float]]:
+        for item in self.items:
+            if isinstance(item, Remark):
+                here = self.column[item.party]
+                yield here, here + 1, self._room(item) + 26
+            elif isinstance(item, Arrow):
+                a, b = sorted((self.column[item.source], self.column[item.target]))
+                yield a, max(b, a + 1), self._room(item) + (40 if a == b else 30)
+
+    def _text(self, item: Arrow | Remark) -> str:
+        word = _WORDS.get(item.region, "")
+        if isinstance(item, Remark):
+            return f"{word}: {item.text}" if word else item.text
+        if item.kind == "reply":
+            return item.text
+        return f"{item.number} " + (f"{word}: " if word else "") + item.text
+
+    def _room(self, item: Arrow | Remark) -> float:
+        return min(width(shown(self._text(item)), SIZE if isinstance(item, Arrow) else 11) + 4, LONGEST)
+
+    def svg(self, title: str, about: str) -> str:
+        top = 8 + self.high
+        y = top + 14.0
+        frames: list[Frame] = []
+        opened: list[tuple[Begin, float, list[float], list[float]]] = []
+        if self.before:
+            self.pen.words(f"({self.before})", 12, y + 4, 600, 11, SOFT, "start")
+            self.right = max(self.right, 12 + width(self.before, 11) + 16)
+            y += 22
+        for item in self.items:
+            if isinstance(item, Begin):
+                opened.append((item, y, [], []))
+                y += _ROWS["begin"]
+            elif isinstance(item, And):
+                if opened:
+                    opened[-1][2].append(y + 4)
+                y += _ROWS["and"]
+            elif isinstance(item, Finish):
+                if opened:
+                    frames.append(self._frame(*opened.pop(), y + 4, opened))
+                y += _ROWS["finish"]
+            else:
+                y, left, right = self._row(item, y)
+                for _, _, _, extent in opened:
+                    extent += (left, right)
+                self.right = max(self.right, right)
+        while opened:
+            frames.append(self._frame(*opened.pop(), y, opened))
+        bottom = y + 10
+        parts = [element("rect", {"width": "100%", "height": "100%", "fill": PAPER})]
+        parts += [framed(frame) for frame in sorted(frames, key=lambda one: (one.top, -one.right))]
+        parts.append(self.lifelines(top, bottom))
+        parts.append(self.heads(8))
+        high = bottom + 8
+        if bottom > 900:
+            parts.append(self.heads(bottom))
+            high = bottom + self.high + 8
+        parts += self.pen.drawn()
+        right = max([self.right, *(frame.right for frame in frames)])
+        return svg(right + 20, high, parts, title=title, about=about, role="img", class_="sequence")
+
+    def _frame(
+        self,
+        begin: Begin,
+        top: float,
+        dividers: list[float],
+        extent: list[float],
+        bottom: float,
+        around: Sequence[object],
+    ) -> Frame:
+        indent = 5 * len(around)
+        text = width(begin.text, 11) + 24
+        left = min(extent, default=self.x[0]) - 16 + indent
+        left = max(left, 4 + indent)
+        right = max(max(extent, default=self.x[0]) + 16 - indent, left + text)
+        return Frame(top, left, right, bottom, begin.text, tuple(dividers))
+
     def _row(self, item: Item, y: float) -> tuple[float, float, float]:
         """Draw one step; the next row, and how far it reaches to both sides."""
         assert isinstance(item, Arrow | Remark)
@@ -310,7 +303,7 @@ class _Drawing:
         filled = item.kind == "call"
         if item.source == item.target:
             line = f"M{number(start)} {number(y + 10)}h26v14H{number(start + 2)}"
-            tip = _tip(start + 1, y + 24, -1, filled=filled)
+            head = tip(start + 1, y + 24, -1, filled=filled)
             pen.words(self._text(item), start + 32, y + 21, LONGEST, SIZE, color, "start")
             reach = (start, start + 32 + self._room(item))
             end_y, y = y + 24, y + _ROWS["self"]
@@ -319,7 +312,7 @@ class _Drawing:
             end_y = y + (20 if text else 8)
             direction = 1 if end > start else -1
             line = f"M{number(start)} {number(end_y)}H{number(end - 2 * direction)}"
-            tip = _tip(end - direction, end_y, direction, filled=filled)
+            head = tip(end - direction, end_y, direction, filled=filled)
             if text:
                 room = max(abs(end - start) - 20, 20)
                 pen.words(text, (start + end) / 2, y + 13, room, SIZE, color, "middle")
@@ -327,9 +320,9 @@ class _Drawing:
             y += _ROWS["arrow"] if text else 20
         pen.stroke(line, color, thick, dash)
         if filled:
-            pen.fill(tip, color)
+            pen.fill(head, color)
         else:
-            pen.stroke(tip, color, 1.4, None)
+            pen.stroke(head, color, 1.4, None)
         if item.failing and item.kind != "reply":
             x = (start + end) / 2
             pen.stroke(f"M{number(x - 6)} {number(end_y - 6)}l12 12m0 -12l-12 12", BAD, 2.4, None)
@@ -347,8 +340,37 @@ class _Drawing:
         return EVENT if item.kind in {"event", "change"} else COMMAND
 
 
-def _tip(x: float, y: float, direction: int, *, filled: bool) -> str:
+def tip(x: float, y: float, direction: int, *, filled: bool) -> str:
     """The head of a level arrow."""
     return f"M{number(x - 8 * direction)} {number(y - 4)}l{8 * direction} 4l{-8 * direction} 4" + (
         "z" if filled else ""
     )
+
+
+def framed(frame: Frame) -> str:
+    """A frame around rows, with its words in the corner."""
+    lines = "".join(f"M{number(frame.left)} {number(y)}H{number(frame.right)}" for y in frame.dividers)
+    rect = element(
+        "rect",
+        {
+            "x": frame.left,
+            "y": frame.top,
+            "width": frame.right - frame.left,
+            "height": frame.bottom - frame.top,
+            "rx": 3,
+            "fill": "none",
+            "stroke": LINE,
+        },
+    )
+    rule = element("path", {"d": lines, "stroke": LINE, "stroke-dasharray": "6 3"}) if lines else ""
+    words = label(
+        frame.text,
+        frame.left + 8,
+        frame.top + 14,
+        400,
+        size=11,
+        font_size=11,
+        fill=SOFT,
+        font_style="italic",
+    )
+    return rect + rule + words

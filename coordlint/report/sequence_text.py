@@ -27,20 +27,20 @@ def mermaid(path: Path) -> str:
     for party in path.parties:
         kind = "actor" if party.kind in {"external", "outside"} else "participant"
         host = f" (in {party.host})" if party.host else ""
-        lines.append(f"  {kind} {names[party.key]} as {_entity(party.name + host)}")
+        lines.append(f"  {kind} {names[party.key]} as {entity(party.name + host)}")
     depth = 1
     for item in path.items:
         indent = "  " * depth
         if isinstance(item, Arrow):
             text = item.text if item.kind == "reply" else f"{item.number} {_WORDS.get(item.region, '')}{item.text}"
             sign = "-x" if item.failing and item.kind != "reply" else _MERMAID[item.kind]
-            lines.append(f"{indent}{names[item.source]}{sign}{names[item.target]}: {_entity(text or 'answer')}")
+            lines.append(f"{indent}{names[item.source]}{sign}{names[item.target]}: {entity(text or 'answer')}")
         elif isinstance(item, Remark):
             lines.append(
-                f"{indent}Note right of {names[item.party]}: {_entity(_WORDS.get(item.region, '') + item.text)}"
+                f"{indent}Note right of {names[item.party]}: {entity(_WORDS.get(item.region, '') + item.text)}"
             )
         elif isinstance(item, Begin):
-            lines.append(f"{indent}{item.kind} {_entity(item.text)}")
+            lines.append(f"{indent}{item.kind} {entity(item.text)}")
             depth += 1
         elif isinstance(item, And):
             lines.append(f"{'  ' * (depth - 1)}and")
@@ -69,7 +69,7 @@ def dot(path: Path, *, name: str) -> str:
     return "\n".join((*lines, "}")) + "\n"
 
 
-def _entity(text: str) -> str:
+def entity(text: str) -> str:
     """Text that Mermaid takes for nothing but text: everything but plain letters, digits and a few signs as a numeric entity."""
     return "".join(char if char.isalnum() or char in " .,_-/" else f"#{ord(char)};" for char in shown(text)) or "#160;"
 

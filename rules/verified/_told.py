@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.explore.story import sentences
 from coordlint.finding import Claim, Finding, Label
 
 if TYPE_CHECKING:
@@ -37,11 +36,8 @@ def _finding(told: Told, help: str) -> Finding:
     one = told.violation
     condition = f", if {' and '.join(assumption.text for assumption in told.assumes)}" if told.assumes else ""
     notes = []
-    if told.repeats:
-        notes.append("\n".join(["from here it repeats:", *sentences(told.repeats)]))
-    notes.append(f"in the end: {one.damage}")
-    if told.repairs and not told.assumes:
-        notes.append(f"repair (verified): {' · '.join(told.repairs)}; one change each, of {told.tried} tried")
+    if told.run is None:
+        notes.append(f"in the end: {one.damage}")
     if told.assumes:
         notes.append(f"nobody says whether {' or whether '.join(assumption.text for assumption in told.assumes)}")
     return Finding(
@@ -50,7 +46,7 @@ def _finding(told: Told, help: str) -> Finding:
         related=tuple(Label(assumption.span, "nothing is said here") for assumption in told.assumes),
         help=" or ".join(told.repairs) if told.repairs else help,
         notes=tuple(notes),
-        steps=told.steps,
+        run=told.run,
         claim=Claim((one.code,), (one.place,)),
         subject=f"{told.scene.name} / {one.subject.replace('`', '')}",
         levels=CANDIDATE if told.assumes else "",
