@@ -205,7 +205,7 @@ def check(
         selection.off,
         selection.deselected,
         tuple(crashes),
-        verdicts=tuple(design.verification.verdicts) if "verification" in design.__dict__ else (),
+        verdicts=tuple(design.verification.verdicts) if design.verify or "verification" in design.__dict__ else (),
     )
 
 

@@ -28,7 +28,7 @@ FAULTS, LIMIT, MANY = 2, 20_000, 10
     "--verify/--no-verify",
     default=True,
     show_default=True,
-    help=f"Run the model under at most {FAULTS} faults ({LIMIT:,} states for a flow), and draw what can go wrong.",
+    help=f"Run the model under at most {FAULTS} faults ({LIMIT:,} states for a flow); without it, as short as `check` does.",
 )
 def report(design: str, output: str | None, **options: object) -> None:
     """Write a report of DESIGN as one HTML page that needs nothing else.
