@@ -124,6 +124,7 @@ class Claim(NamedTuple):
         both: two groups of actions, by number, of which it says that one run comes to both; a complete search without such a run
             refutes it.
         any_order: of `both`, it also says that either may be the first.
+        follows: what stands still or never ends well because of it; no run needs to show that.
         levels: the severity triple of the finding once a run bears it out; empty if that changes nothing.
     """
 
@@ -132,6 +133,7 @@ class Claim(NamedTuple):
     messages: frozenset[str] = frozenset()
     both: tuple[frozenset[int], frozenset[int]] | None = None
     any_order: bool = False
+    follows: tuple[Span, ...] = ()
     levels: str = ""
 
 

@@ -79,14 +79,18 @@ class Trials:
         """What the runs say about a claim; None if they leave it open."""
         if claim.both is not None:
             return self._both(claim)
-        told = min(self.same(claim), key=lambda one: (one.violation.faults, len(one.steps)), default=None)
+        shown = [told for told in self._certain() if _is_same(claim, told)]
+        told = min(shown, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
         if told is None:
             return None
         return Trial("shown", told.run)
 
     def same(self, claim: Claim) -> list[Told]:
-        """The violations that say what a claim says."""
-        return [told for told in self.verification.told if not told.assumes and _is_same(claim, told)]
+        """The violations that say what a claim says, or follow from it."""
+        return [told for told in self._certain() if _is_same(claim, told) or _follows(claim, told)]
+
+    def _certain(self) -> list[Told]:
+        return [told for told in self.verification.told if not told.assumes]
 
     # -------------------------------------------------------------------------------------------- one run comes to both
 
@@ -184,6 +188,11 @@ def _is_same(claim: Claim, told: Told) -> bool:
     return any(
         step.message in claim.messages or any(_overlap(place, step.span) for place in claim.places) for step in faults
     )
+
+
+def _follows(claim: Claim, told: Told) -> bool:
+    still = told.violation.code in {"B2", "B19", "B21"}
+    return still and any(_overlap(place, told.violation.place) for place in claim.follows)
 
 
 def _overlap(one: Span, other: Span) -> bool:

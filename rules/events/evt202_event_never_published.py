@@ -62,7 +62,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._rename import merge_names
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from coordlint.analysis.liveness import Consequences
     from coordlint.analysis.orphans import Unheard, Unpublished
     from coordlint.design import Design
+    from coordlint.source import Span
 
 MOST_NOTES = 5
 """How many consequences are told one by one."""
@@ -107,7 +108,13 @@ def _finding(design: Design, one: Unpublished) -> Finding:
         silence=f"`external event {event.name}`",
         fix=merge_names(design, event, meant.event) if meant is not None else None,
         subject=f"event {event.name}",
+        claim=Claim(follows=_standing_still(design.liveness.of_event[event], one)),
     )
+
+
+def _standing_still(consequences: Consequences, one: Unpublished) -> tuple[Span, ...]:
+    processes = (*consequences.processes, *(place.process for place in one.places))
+    return (*(view.flow.place for view in consequences.flows), *(process.span for process in processes))
 
 
 def _several(one: Unpublished) -> bool:

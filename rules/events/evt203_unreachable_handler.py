@@ -69,7 +69,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
 
 from ._words import called, listed, shown
@@ -128,6 +128,12 @@ def _finding(design: Design, cause: Cause) -> Finding:
         silence="an entry that leads there: an `external service` that sends or emits it, or a flow that starts with it",
         subject=process.path,
         levels=levels,
+        claim=Claim(
+            follows=(
+                *(view.flow.place for view in cause.flows),
+                *(one.process.span for one in (*cause.members, *cause.follows)),
+            )
+        ),
     )
 
 
