@@ -207,9 +207,10 @@ class Design:
     @cached_property
     def verification(self) -> Verification:
         """What every workflow and flow can come to under faults, as far as the settings go."""
-        from coordlint.explore.verify import Verification
+        from coordlint.explore.verify import Settings, Verification
 
-        return Verification(self.index, self.sagas, self.verify)
+        settings = self.verify or Settings()
+        return Verification(self.index, self.sagas, settings._replace(strict=settings.strict or self.strict))
 
     @cached_property
     def criticals(self) -> tuple[Critical, ...]:

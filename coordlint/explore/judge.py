@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
+from coordlint.explore.parts import HUNG, LATE, REFUSED, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
 from coordlint.source import Span
@@ -32,6 +32,7 @@ class Violation(NamedTuple):
         place: the statement to look at.
         path: the moves that lead to it, each with the state before it.
         repeats: the moves that repeat for ever behind it.
+        also: what else the same cause brings about.
     """
 
     code: str
@@ -42,7 +43,24 @@ class Violation(NamedTuple):
     place: Span
     path: tuple[tuple[int, Move], ...] = ()
     repeats: tuple[tuple[int, Move], ...] = ()
+    also: tuple[Also, ...] = ()
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What it is about, and what is folded into it."""
+        return self.subject, *(one.subject for one in self.also)
+
+
+class Also(NamedTuple):
+    """A violation that is folded into another one of the same cause: its subject, the fact, its place."""
+
+    subject: str
+    text: str
+    place: Span
+
+
+FOLDED = frozenset({"B13", "B14", "B16"})
+"""Causes that concern many waits alike: one finding for each process, with the others named in it."""
 
 ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
@@ -53,8 +71,9 @@ class Judge:
 
     space: Space
 
-    def __init__(self, compiled: Compiled, sagas: Sagas) -> None:
+    def __init__(self, compiled: Compiled, sagas: Sagas, calm: frozenset[tuple[object, ...]] = frozenset()) -> None:
         self.compiled = compiled
+        self.calm = calm
         self.system = compiled.system
         self.sagas = sagas
         self.roots = {n: thread for n, thread in compiled.threads.items() if thread.parent is None}
@@ -68,14 +87,16 @@ class Judge:
         missing = self._unreachable(search)
         if missing is not None:
             return [missing]
-        found = [*self._hits(search), *self._ends(search), *self._endless(search)]
+        self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
+        found = [*self._hits(search), *self._ends(search), *self._endless(search), *self._at_rest(search)]
         found.sort(key=lambda one: (one.faults, len(one.path), one.code, one.subject))
         kept: dict[tuple[str, bool], Violation] = {}
         for one in found:
             on_the_way = one.code in ON_THE_WAY
             if on_the_way or (one.subject, True) not in kept:
                 kept.setdefault((one.subject, on_the_way), one)
-        return [*kept.values(), *self._dead(search)]
+        told = _folded(list(kept.values()))
+        return [*told, *self._dead(search), *self._orphans(search, told)]
 
     # -------------------------------------------------------------------------------------------- ends
 
@@ -84,8 +105,8 @@ class Judge:
         for state in search.terminals:
             faults = search.layers[state]
             for code, subject, text, damage, place in self.wrong(search.space.locals(state)):
-                if (code, subject) in seen:
-                    continue
+                if code == "rest" or (code, subject) in seen:
+                    continue  # how a flow comes to rest is told by its causes, in `_at_rest`
                 seen.add((code, subject))
                 path = search.path(state)
                 code, text = self._cause(code, text, path)
@@ -97,7 +118,7 @@ class Judge:
         for number, thread in self.roots.items():
             where, action = thread.spots[locals_[number]].where
             if where in {"call", "await", "fork", "undoing", "arm"}:
-                if where == "arm" and not self._goal_missing(locals_):
+                if where == "arm" and self._goals(locals_) not in {None, frozenset()}:
                     continue
                 resting = False
                 yield self._stuck(thread, where, action)
@@ -111,13 +132,8 @@ class Judge:
                 yield from self._half_undone(number, thread, locals_)
             elif where == "done":
                 yield from self._half_done(number, thread, locals_)
-        if resting and not self.roots and self._goal_missing(locals_):
-            root = self.compiled.scene.root
-            if isinstance(root, Flow) and root.success and root.failure:
-                waits = self._gatherings(locals_)
-                text = f"flow {root.name} can come to rest without success or failure"
-                damage = f"flow {root.name} never ends" + (f": {waits[0]}" if waits else "")
-                yield "B2", f"flow {root.name}", text, damage, root.place
+        if resting and self._is_forsaken(locals_) and self._rest(locals_) not in self.calm:
+            yield "rest", self.compiled.scene.name, "", "", self.compiled.scene.place
 
     def _stuck(self, thread: Thread, where: str, number: int) -> tuple[str, str, str, str, Span]:
         if number < 0:
@@ -163,11 +179,137 @@ class Judge:
                     step.place,
                 )
 
-    def _goal_missing(self, locals_: tuple[int, ...]) -> bool:
+    # -------------------------------------------------------------------------------------------- flows at rest
+
+    def _goals(self, locals_: tuple[int, ...]) -> frozenset[int] | None:
+        """Which of its goals a flow has reached; None if it declares none."""
         if self.compiled.goals is None:
-            return True
-        number, _ = self.compiled.goals
-        return locals_[number] == 0
+            return None
+        number, sets = self.compiled.goals
+        return sets[locals_[number]]
+
+    def _is_forsaken(self, locals_: tuple[int, ...]) -> bool:
+        """Whether a flow rests without success or failure, and nothing else says so: no process waits, fails or refuses."""
+        flow = self.compiled.scene.root
+        reached = self._goals(locals_)
+        if not isinstance(flow, Flow) or flow.success is None or reached is None:
+            return False
+        wanted = range(len(flow.success.targets))
+        if (all if flow.success.mode == "all" else any)(number in reached for number in wanted):
+            return False
+        if any(number >= len(wanted) for number in reached):
+            return False
+        for number, thread in self.roots.items():
+            where = thread.spots[locals_[number]].where[0]
+            if where not in {"idle", "done"} or (where == "done" and thread.process.workflow in flow.success.targets):
+                return False
+        return not any(
+            code == REFUSED and deed.message in self.compiled.scene.starts
+            for number, part in self.compiled.parts.items()
+            for deed, code in zip(part.deeds, part.codes[locals_[number]], strict=True)
+        )
+
+    def _rest(self, locals_: tuple[int, ...]) -> tuple[object, ...]:
+        """How everything rests, in words that do not depend on the numbers of the local states."""
+        compiled = self.compiled
+        told: list[object] = []
+        for number, local in enumerate(locals_):
+            if number in compiled.threads:
+                told.append(compiled.threads[number].spots[local].where)
+            elif number in compiled.parts:
+                told.append(compiled.parts[number].codes[local])
+        told += [part.states[locals_[part.number]] for part in compiled.gatherings]
+        return tuple(told)
+
+    def _calm_rests(self, search: Search) -> Iterator[tuple[int, ...]]:
+        for state in search.terminals:
+            if search.layers[state] == 0:
+                locals_ = search.space.locals(state)
+                if self._is_forsaken(locals_):
+                    yield locals_
+
+    def _at_rest(self, search: Search) -> Iterator[Violation]:
+        """How a flow comes to rest short of its goals: as designed, or by a fault; one violation for each cause."""
+        flow = self.compiled.scene.root
+        if not isinstance(flow, Flow) or flow.success is None:
+            return
+        space = search.space
+        forsaken = [state for state in search.terminals if self._is_forsaken(space.locals(state))]
+        for state in forsaken:
+            if search.layers[state] == 0:
+                yield from self._by_design(flow, state, search)
+        bad = {state for state in forsaken if search.layers[state] and self._rest(space.locals(state)) not in self.calm}
+        if not bad:
+            return
+        doomed = search.leading_to(bad)
+        found = False
+        seen: set[tuple[str, int, int]] = set()
+        for state, layer in search.layers.items():
+            if layer:
+                break
+            for move in space.moves(state):
+                key = (move.what, move.component, move.kind)
+                if not move.price or key in seen or move.target not in doomed:
+                    continue
+                seen.add(key)
+                found = True
+                path = (*search.path(state), (state, move), *search.onwards(move.target, bad, doomed))
+                yield self._forsaken(flow, 1, move, path)
+        if not found:
+            state = min(bad, key=lambda one: search.layers[one])
+            path = tuple(search.path(state))
+            yield self._forsaken(flow, search.layers[state], [move for _, move in path if move.price][-1], path)
+
+    def _by_design(self, flow: Flow, state: int, search: Search) -> Iterator[Violation]:
+        """Without a fault: a business failure that nobody announces, or that leaves something done."""
+        locals_ = search.space.locals(state)
+        deeds = [
+            (deed, code, part.name)
+            for number, part in self.compiled.parts.items()
+            for deed, code in zip(part.deeds, part.codes[locals_[number]], strict=True)
+            if deed.process is not None
+        ]
+        refused = [one for one in deeds if one[1] == REFUSED]
+        for no, _, by in refused:
+            left = [f"{deed.name} of {name}" for deed, code, name in deeds if code in STANDING and name != by]
+            if left and flow.failure is None:
+                text = f"flow {flow.name} can end without success and leave {_listed(left)} done: {by} refuses {no.name}"
+                damage = "nobody announces the failure, and nobody undoes what was done before"
+                yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, tuple(search.path(state)))
+        if flow.failure is not None:
+            waits = self._gatherings(locals_)
+            text = f"flow {flow.name} can come to rest without success or failure"
+            damage = f"flow {flow.name} never ends" + (f": {waits[0]}" if waits else "")
+            last = next((deed.span for deed, _, _ in refused), flow.place)
+            subject = f"flow {flow.name} {refused[0][0].name if refused else ''}".strip()
+            yield Violation("B2", subject, 0, text, damage, last, tuple(search.path(state)))
+
+    def _forsaken(self, flow: Flow, faults: int, move: Move, path: tuple[tuple[int, Move], ...]) -> Violation:
+        """A flow that comes to rest because of a fault, under the name of that fault."""
+        name = self.compiled.tables.kinds[move.kind].name if move.kind >= 0 else ""
+        code = {"publish": "B13", "park": "B16", "overtake": "B15", "crash": "B14"}.get(move.what, "B2")
+        what = {
+            "publish": f"the service crashes before `{name}` has all its consequences",
+            "park": f"`{name}` is set aside",
+            "lose": f"`{name}` is lost",
+            "overtake": f"`{name}` comes too early",
+        }.get(move.what, self._text(move))
+        end = "without success or failure" if flow.failure is not None else "without success"
+        text = f"flow {flow.name} can come to rest {end}: {what}"
+        damage = f"flow {flow.name} never ends, and nobody is told"
+        place = self._home(move.component)
+        subject = f"flow {flow.name} {move.what} {move.component} {name}"
+        return Violation(code, subject, faults, text, damage, place, path)
+
+    def _home(self, component: int) -> Span:
+        """Where the process of a component stands."""
+        if component in self.compiled.threads:
+            return self.compiled.threads[component].process.place
+        if component in self.compiled.parts:
+            part = self.compiled.parts[component]
+            return part.deeds[0].span if part.deeds else part.undoings[0].process.place
+        return next((one.process.place for one in self.compiled.gatherings if one.number == component),
+                    self.compiled.scene.place)  # fmt: skip
 
     def _gatherings(self, locals_: tuple[int, ...]) -> list[str]:
         found = []
@@ -290,22 +432,25 @@ class Judge:
             yield Violation(
                 "B4", f"storm {name}", 0, text, f"ever more `{name}` are under way", self.compiled.scene.place
             )
-        states = search.livelocks() if not search.cut else []
-        if states:
-            state = states[0]
+        seen: set[Span] = set()
+        for state in search.traps() if not search.cut else []:
             cycle = search.cycle(state)
             scene = self.compiled.scene
+            own = [m for _, m in cycle if m.component in self.compiled.threads] or [m for _, m in cycle]
+            noted = [m.choice.note for m in own if m.choice is not None and m.choice.note >= 0]
+            place = self.compiled.notes[noted[0]].span if noted else scene.place
+            if place in seen:
+                continue
+            seen.add(place)
             if cycle and all(move.what == "deliver" and move.component in self.compiled.parts for _, move in cycle):
                 names = list(dict.fromkeys(f"`{self.compiled.tables.kinds[move.kind].name}`" for _, move in cycle))
                 text, damage, code = f"{_listed(names)} cause each other for ever", "messages go round for ever", "B4"
             else:
                 text, damage, code = f"{scene.name} can go on for ever without coming to an end", "it never ends", "B3"
-            own = [m for _, m in cycle if m.component in self.compiled.threads] or [m for _, m in cycle]
-            noted = [m.choice.note for m in own if m.choice is not None and m.choice.note >= 0]
-            place = self.compiled.notes[noted[0]].span if noted else scene.place
+            words = " ".join(place.text.split())
             path = tuple(search.path(state))
             yield Violation(
-                code, f"{scene.name} endless", search.layers[state], text, damage, place, path, tuple(cycle)
+                code, f"{scene.name} endless {words}", search.layers[state], text, damage, place, path, tuple(cycle)
             )
 
     # -------------------------------------------------------------------------------------------- what never happens
@@ -351,13 +496,75 @@ class Judge:
                 continue
             for number in thread.process.actions:
                 action = self.system.actions[number]
-                if action.kind in {"call", "send", "emit"} and number not in passed:
+                if action.kind in {"call", "send", "emit"} and number not in passed and not self._is_idle(action):
                     name = f"`{' '.join(action.span.text.split())}`"
                     text = (
                         f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"
                     )
                     yield Violation("B19", f"{thread.name} dead {number}", 0, text, "it never runs", action.span)
                     break
+
+    def _is_idle(self, action: Action) -> bool:
+        """Whether it undoes a step behind which nothing is left that could fail: then it rightly never runs."""
+        step = next((one for one in action.process.steps if action.id in one.compensation), None)
+        if step is None:
+            return False
+        seen, stack = set(step.actions), list(step.actions)
+        while stack:
+            for edge in self.system.actions[stack.pop()].edges:
+                target = self.system.actions[edge.target]
+                if target.region == "main" and edge.target not in seen:
+                    seen.add(edge.target)
+                    stack.append(edge.target)
+        behind = (self.system.actions[number] for number in sorted(seen - set(step.actions)))
+        return not any(one.kind in {"call", "await", "fork", "fail", "failed"} for one in behind)
+
+    def _orphans(self, search: Search, told: list[Violation]) -> Iterator[Violation]:
+        """Messages for a process that never make a difference to it, on any run (B6)."""
+        if search.cut:
+            return
+        tables = self.compiled.tables
+        blamed = " ".join(f"{one.text} {one.damage}" for one in told if one.code != "B19")
+        seen: set[tuple[str, int]] = set()
+        for key, number in self.compiled.kinds.items():
+            kind = tables.kinds[number]
+            thread = self.compiled.threads.get(kind.to)
+            if key[0] != "arrival" or thread is None or number not in search.emitted or (kind.name, kind.to) in seen:
+                continue
+            rows = [row for rows in tables.components[kind.to].rows for row in rows.get(number, ())]
+            if any(id(row) in search.fired for row in rows) or f"`{kind.name}`" in blamed:
+                continue
+            seen.add((kind.name, kind.to))
+            text = f"`{kind.name}` never makes a difference to {thread.name}: it always comes when nothing waits for it"
+            yield Violation("B6", f"{thread.name} orphan {kind.name}", 0, text, "it is dropped", self._awaits(thread, kind.name))
+
+    def _awaits(self, thread: Thread, name: str) -> Span:
+        """Where a process waits for a message."""
+        for action in self.system.actions_of(thread.process, "await"):
+            if any(use.message.name == name for use in action.uses):
+                return action.span
+        return thread.process.place
+
+
+def _folded(found: list[Violation]) -> list[Violation]:
+    """One violation for each cause: waits of one process that end for the same reason are told with the first of them."""
+    first: dict[tuple[str, ...], int] = {}
+    told: list[Violation] = []
+    for one in found:
+        process, _, rest = one.subject.partition(" waits ")
+        key: tuple[str, ...] = (one.subject, one.code)
+        if rest and (one.code in FOLDED or (one.code == "B2" and "the answer to" in one.text)):
+            key = (process, one.code)
+        elif one.subject.startswith("flow ") and one.faults:
+            key = ("flow", one.code)
+        if key in first:
+            main = told[first[key]]
+            also = Also(one.subject, one.text, one.place)
+            told[first[key]] = main._replace(also=(*main.also, also))
+        else:
+            first[key] = len(told)
+            told.append(one)
+    return told
 
 
 def _mandatory(thread: Thread) -> set[Step]:

@@ -199,6 +199,16 @@ def is_atomic(process: Process, system: System) -> bool:
     return process.kind != "workflow" and not any(action.kind in WAITING for action in system.actions_of(process))
 
 
-def is_asynchronous(action: Action, channel: Channel | None) -> bool:
-    """Whether a message travels as one rather than as a call."""
-    return action.kind != "call" or channel is not None
+def in_loops(process: Process, system: System) -> set[int]:
+    """The actions that stand in a loop of a process, or between a `goto` and its aim."""
+    actions = [system.actions[number] for number in process.actions]
+    found: set[int] = set()
+    for loop in actions:
+        ends = [one.id for one in actions for edge in one.edges if edge.target == loop.id and one.id >= loop.id]
+        if loop.kind == "loop" and ends:
+            found.update(range(loop.id, max(ends) + 1))
+        elif loop.mode == "goto":
+            aims = [edge.target for edge in loop.edges if edge.target <= loop.id]
+            found.update(number for aim in aims for number in range(aim, loop.id + 1))
+    return found
+

@@ -10,22 +10,15 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from coordlint.explore.spots import Run, Spot
+from coordlint.explore.spots import MOST_LOCAL, Run, Spot, TooLargeError, turn
 from coordlint.explore.tables import Act, Component, Row
 from coordlint.system import Action, Edge, Process, Step
 
 if TYPE_CHECKING:
     from coordlint.explore.compiler import Compiler
 
-MOST_LOCAL = 4096
-"""A component may have so many local states."""
-
 TRIES = 3
 """So many attempts of a call are told apart: one slow peer is one fault however many of them it outlasts."""
-
-
-class TooLargeError(Exception):
-    """A component has more local states than can be told apart."""
 
 
 class Thread:
@@ -100,9 +93,10 @@ class Thread:
 
     def _leave(self, spot: Spot, rows: dict[int, list[Row]], acts: list[Act]) -> None:
         kind, number = spot.where
-        if kind in {"idle", "arm"}:
+        if kind in {"idle", "arm"} or (kind == "parked" and number == 0):
             self._start(spot, rows)
-            return
+            if kind != "parked":
+                return
         if self.parent is None:
             self._again(spot, rows)
         if kind == "call":
@@ -174,9 +168,17 @@ class Thread:
         compiler = self.compiler
         guarded, facts = compiler.guarded(self.process)
         for kind, caller in compiler.triggers(self.process, self.number):
-            if not guarded and spot.where[0] != "twice" and not compiler.joined(self.process):
+            if (
+                not guarded
+                and spot.where[0] != "twice"
+                and not compiler.joined(self.process)
+                and not compiler.is_repeated(kind)
+            ):
                 run = Run(spot._replace(where=("twice", -1)), (), ())
                 self._row(rows, kind, run, f"{self.name} starts a second time", self.entry, facts)
+            elif spot.where[0] in {"done", "failed"} and self.process.kind != "workflow" and compiler.is_repeated(kind):
+                for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
+                    self._row(rows, kind, run, f"{self.name} starts for the next one", self.entry)
             elif spot.where[0] in {"done", "failed"} and caller >= 0:
                 emits = compiler.reply(caller, ok=spot.where[0] == "done")
                 self._row(rows, kind, Run(spot, emits, ()), f"{self.name} repeats its answer", self.entry)
@@ -197,9 +199,14 @@ class Thread:
         else:
             again = Run(spot, request, (action.id,))
             self._row(rows, refused, again, f"there is no way back: {self.name} asks `{name}` again", action.id)
-        if not compiler.has_timer(action):
-            return
         limit = _attempts(action)
+        if not compiler.has_timer(action):
+            if limit > 1 and action.message.channel is None and (spot.used < TRIES or compiler.loose):
+                used = spot.used if compiler.loose else spot.used + 1
+                again = Run(spot._replace(used=used, slow=True), request, (action.id,))
+                what = f"`{name}` fails technically, although it may have been done: {self.name} asks again"
+                self._act(acts, spot, again, "early", 0 if spot.slow else 1, what, action.id)
+            return
         timeout = [edge for edge in action.edges if edge.kind == "timeout"]
         unlimited = math.isinf(limit) or not timeout
         text = f"`{name}` is not answered in time"
@@ -300,6 +307,11 @@ class Thread:
         trail: tuple[int, ...],
         seen: frozenset[int],
     ) -> Iterator[Run]:
+        turns = turn(action, edge, spot.turns)
+        if turns is None or edge.chance == 0:
+            return
+        if turns != spot.turns:
+            spot, seen = spot._replace(turns=turns), frozenset()
         target = self.actions[edge.target]
         step = action.step
         if step is not None and target.step is not step and edge.kind in {"ok", "next", "branch", "exit", "body"}:
@@ -394,6 +406,7 @@ class Thread:
 
     def _undo(self, spot: Spot, emits: tuple[int, ...], trail: tuple[int, ...], last: int | None) -> Iterator[Run]:
         """Undo the latest of what is left to undo; when nothing is left, end in failure."""
+        spot = spot._replace(turns=())
         if not spot.undo:
             if self.parent is not None:
                 report = (self.compiler.internal("undone", self),)
@@ -432,11 +445,11 @@ class Thread:
                 )
                 text = f"{self.name} hears that a branch is {'done' if not bad else 'failing'}"
                 if going_on:
-                    undo = None if spot.undo is None else (*spot.undo, -2 - fork)
+                    undo = None if spot.undo is None else (*(n for n in spot.undo if n != -2 - fork), -2 - fork)
                     join = self.actions[branch.join]
                     for run in self._after(join, ("next",), spot._replace(undo=undo, extra=())):
                         self._row(rows, kind, run, text, fork)
-                elif count == len(branches):
+                elif count == len(branches) or (bad and self.actions[fork].mode == "interrupting"):
                     undo = () if spot.undo is None else spot.undo
                     away = _rested(spot)._replace(undo=(*undo, -2 - fork), extra=())
                     for run in self._undo(away, (), (), self.on_failure):
@@ -463,7 +476,9 @@ class Thread:
             return
         kind = self.compiler.internal("undo", self)
         undo = spot.undo or ()
-        if spot.where[0] in {"call", "await"}:
+        if spot.where[0] == "fork":
+            undo = (*undo, -2 - spot.where[1])
+        elif spot.where[0] in {"call", "await"}:
             step = self.actions[spot.where[1]].step
             if self.actions[spot.where[1]].region == "compensation":
                 return

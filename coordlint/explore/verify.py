@@ -12,12 +12,13 @@ from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.story import tell
-from coordlint.explore.threads import TooLargeError
+from coordlint.explore.spots import TooLargeError
 from coordlint.finding import Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.graph import Index
+    from coordlint.system import Action
 
 
 class Settings(NamedTuple):
@@ -29,6 +30,7 @@ class Settings(NamedTuple):
         without: kinds of faults that do not happen: copy, lose, park, overtake, early, crash, publish.
         flow: only the scene of this flow or workflow.
         candidates: also look for what happens if unknown facts are against the design.
+        strict: what the design does not say counts as absent, so that what follows from it is certain.
         progress: told about each scene and layer.
     """
 
@@ -37,6 +39,7 @@ class Settings(NamedTuple):
     without: frozenset[str] = frozenset()
     flow: str = ""
     candidates: bool = True
+    strict: bool = False
     progress: Callable[[str], None] | None = None
 
 
@@ -86,7 +89,8 @@ class Told(NamedTuple):
         assumes: the unknown facts it takes to be against the design; empty if it is certain.
         repairs: changes of one fact after which it is gone and nothing new is there, each tried.
         tried: how many changes were tried.
-        also: what else the same cause brings about.
+        supposes: what the run takes for possible although the design does not say when.
+        unsaid: the unknown facts that it rests on and that count as absent.
     """
 
     scene: Scene
@@ -96,6 +100,8 @@ class Told(NamedTuple):
     assumes: tuple[Assumption, ...]
     repairs: tuple[str, ...]
     tried: int
+    supposes: tuple[Action, ...] = ()
+    unsaid: tuple[Assumption, ...] = ()
 
     @property
     def needs(self) -> str:
@@ -110,6 +116,7 @@ class Verification:
         self.index = index
         self.sagas = sagas
         self.settings = settings or Settings()
+        self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
         for scene in self.scenes():
@@ -130,7 +137,7 @@ class Verification:
     def _verify(self, scene: Scene) -> None:
         settings = self.settings
         try:
-            compiled = compile_scene(self.index, scene)
+            compiled = compile_scene(self.index, scene, self._adverse)
             search = self._search(compiled, settings.faults, settings.limit, scene.name)
         except (TooLargeError, TooManyQueueContentsError):
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
@@ -141,26 +148,26 @@ class Verification:
         violated = min((one.faults for one in serious), default=None)
         proved = False
         if violated is None and not search.cut and not settings.without:
-            proved = self._is_proved(scene)
+            proved = self._is_proved(scene, judge)
         self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0
             if one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
-                repairs, tried = self._repairs(scene, one, certain, compiled, frozenset())
+                repairs, tried = self._repairs(scene, one, certain, compiled, self._adverse)
             if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
                 text.startswith("an order for ") for text in repairs
             ):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
-        if settings.candidates and not any(one.code == "B21" for one in certain):
-            self._candidates(scene, {one.subject for one in certain}, search.cut)
+        if settings.candidates and not settings.strict and not any(one.code == "B21" for one in certain):
+            self._candidates(scene, {subject for one in certain for subject in one.subjects}, search.cut)
 
-    def _is_proved(self, scene: Scene) -> bool:
+    def _is_proved(self, scene: Scene, searched: Judge) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
-        compiled = compile_scene(self.index, scene, loose=True)
+        compiled = compile_scene(self.index, scene, self._adverse, loose=True)
         proof = prove(Space(compiled.tables), self.settings.limit)
-        judge = Judge(compiled, self.sagas)
+        judge = Judge(compiled, self.sagas, searched.calm)
         return proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
 
     def _search(self, compiled: Compiled, faults: int, limit: int, name: str = "") -> Search:
@@ -176,7 +183,12 @@ class Verification:
     ) -> Told:  # fmt: skip
         steps = tell(compiled, search.space, one.path)
         whole = tell(compiled, search.space, (*one.path, *one.repeats))
-        return Told(compiled.scene, one, steps, whole[len(steps) :], assumes, repairs, tried)
+        return Told(
+            compiled.scene, one, steps, whole[len(steps) :], assumes, repairs, tried,
+            _supposed(compiled, one),
+            tuple(compiled.facts.unknown[name] for name in dict.fromkeys(self._used(compiled, one))
+                  if self.settings.strict and name in compiled.facts.unknown),
+        )  # fmt: skip
 
     # -------------------------------------------------------------------------------------------- unknown facts
 
@@ -190,9 +202,12 @@ class Verification:
                 return
             search = self._search(compiled, faults, limit)
             for one in Judge(compiled, self.sagas).all(search):
-                if one.subject in known or one.code in {"B6", "B19"}:
+                if one.code in {"B6", "B19"}:
                     continue
-                known.add(one.subject)
+                one = _without(one, known)
+                if one is None:
+                    continue
+                known.update(one.subjects)
                 self._candidate(scene, compiled, one, faults, limit)
         except (TooLargeError, TooManyQueueContentsError):
             return
@@ -214,9 +229,11 @@ class Verification:
         if hit is None or not names:
             return
         smaller, search, found = hit
+        found = found._replace(also=tuple(also for also in found.also if also.subject in one.subjects))
         assumes = tuple(compiled.facts.unknown[name] for name in names)
-        repairs = tuple(dict.fromkeys(one.repair for one in assumes if one.repair))
-        self.told.append(self._tell(smaller, search, found, assumes, repairs, len(repairs)))
+        everything = Judge(smaller, self.sagas).all(search)
+        repairs, tried = self._repairs(scene, found, everything, smaller, frozenset(names))
+        self.told.append(self._tell(smaller, search, found, assumes, repairs, tried))
 
     def _used(self, compiled: Compiled, one: Violation) -> Iterator[str]:
         for _, move in (*one.path, *one.repeats):
@@ -231,17 +248,17 @@ class Verification:
         compiled = compile_scene(self.index, scene, adverse)
         search = self._search(compiled, faults, limit)
         for other in Judge(compiled, self.sagas).all(search):
-            if other.subject == one.subject and other.code == one.code:
+            if one.subject in other.subjects and other.code == one.code:
                 return compiled, search, other
         return None
 
     # -------------------------------------------------------------------------------------------- repairs
 
     def _repairs(
-        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str]
+        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str] | None
     ) -> tuple[tuple[str, ...], int]:
         """Flip one fact at a time and search again: what removes the violation and brings nothing new is a repair."""
-        before = {(other.code, other.subject) for other in all_}
+        before = {(other.code, subject) for other in all_ for subject in other.subjects}
         found: list[str] = []
         tried = 0
         for name, assumption in compiled.facts.worse.items():
@@ -253,10 +270,29 @@ class Verification:
                 search = self._search(changed, max(one.faults, min(self.settings.faults, 1)), MOST_STATES * 4)
             except (TooLargeError, TooManyQueueContentsError):
                 continue
-            after = {(o.code, o.subject) for o in Judge(changed, self.sagas).all(search) if o.code not in {"B6", "B19"}}
+            left = [other for other in Judge(changed, self.sagas).all(search) if other.code not in {"B6", "B19"}]
+            after = {(other.code, subject) for other in left for subject in other.subjects}
             if not search.cut and not any(subject == one.subject for _, subject in after) and after <= before:
                 found.append(assumption.repair)
         return tuple(dict.fromkeys(found)), tried
+
+
+def _without(one: Violation, known: set[str]) -> Violation | None:
+    """A violation without the subjects that are told already; None if nothing is left of it."""
+    left = tuple(also for also in one.also if also.subject not in known)
+    if one.subject not in known:
+        return one._replace(also=left)
+    return None
+
+
+def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
+    """The choices of a run: the design does not say when which branch is taken, so each is possible."""
+    found: dict[int, None] = {}
+    for _, move in (*one.path, *one.repeats):
+        if move.choice is not None and move.choice.note >= 0:
+            found.update(dict.fromkeys(compiled.notes[move.choice.note].trail))
+    actions = [compiled.system.actions[number] for number in found]
+    return tuple(a for a in actions if (a.kind == "choice" and a.mode == "" and len(a.edges) > 1) or a.kind == "loop")
 
 
 MOST_STATES = 5_000
