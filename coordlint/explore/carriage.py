@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordlint.explore.conduct import Conduct
+from coordlint.explore.conduct import Conduct, called
 from coordlint.explore.parts import ONCE
 from coordlint.explore.scene import Scene, affected, in_loops
 from coordlint.explore.threads import Thread
@@ -105,9 +105,12 @@ class Carriage(Conduct):
             dead = channel.fact("dead_letter").value.channel
             watched = any(dead in monitor.watches for monitor in self.system.monitors.values())
             loss = loss or ("" if watched else "park")
+        given_up: tuple[str, ...] = ()
+        if channel is not None and channel.fact("dead_letter").absent and process is not None and not loss:
+            loss, given_up = self._gives_up(process, channel)
         patient = patient or self._queues_up(message, to)
         kind = self.out.kind(key, message.name, to, copies=copies, loss=loss, patient=patient)
-        self.out.kind_facts[kind] = () if delivery.declared or once else (name,)
+        self.out.kind_facts[kind] = (*(() if delivery.declared or once else (name,)), *given_up)
         ordering = channel.fact("ordering") if channel is not None else Fact()
         stem = channel.name if channel is not None else f"from {sender.name}" if sender is not None else message.name
         if ordering.declared and ordering.value == "unordered":
@@ -118,6 +121,15 @@ class Carriage(Conduct):
             group = channel.name if channel is not None else f"from {sender.name if sender else ''}"
             self._queues.setdefault((group, to), []).append(kind)
         return kind
+
+    def _gives_up(self, process: Process, channel: Channel) -> tuple[str, tuple[str, ...]]:
+        """Whether a message that cannot be handled is gone at last; where nobody says how often it is tried, that is open."""
+        attempts = process.fact("attempts")
+        name = f"{process.path}|keeps trying"
+        fact = Fact("absent", None, attempts.span) if attempts.declared else Fact()
+        text = f"`{channel.name}` drops what {called(process)} cannot handle"
+        good = self.facts.good(fact, name, text, process.place, f"a `dead-letter` for `{channel.name}`")
+        return ("" if good else "lose"), (() if attempts.declared else (name,))
 
     def _order(self) -> None:
         """Kinds that share an ordered channel to one consumer keep their order; alone, a kind needs none."""
@@ -155,7 +167,7 @@ class Carriage(Conduct):
             name = f"{process.path}|keeps"
             fact = Fact("absent", None, policy.span) if policy.declared and policy.value == "drop" else policy
             keeps = action is None or self.facts.good(
-                fact, name, f"{process.name} drops what comes before it is awaited", process.place, "on unexpected park"
+                fact, name, f"{called(process)} drops what comes before it is awaited", process.place, "on unexpected park"
             )
             service = action.process.service if action is not None else None
             kind = self._travelling(key, message, number, message.channel, service, None, patient=keeps)

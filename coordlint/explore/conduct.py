@@ -28,8 +28,9 @@ class Conduct:
         if not fact.absent and process.kind != "workflow" and not changes_something(self.system, process):
             return True, ()
         good = self.facts.good(
-            fact, name, f"{process.name} does not recognise a repeated start", process.place, "idempotent"
-        )
+            fact, name, f"{called(process)} does not recognise a repeated start", process.place,
+            f"make {called(process)} idempotent",
+        )  # fmt: skip
         return good, (name,) if fact.unknown else ()
 
     def deduplicates(self, deed: Deed) -> tuple[bool, tuple[str, ...]]:
@@ -96,8 +97,8 @@ class Conduct:
         name = f"{process.path}|durable"
         durable = fact.declared and fact.value != "memory"
         known = Fact("declared" if durable else "absent", None, fact.span) if not fact.unknown else fact
-        good = self.facts.good(known, name, f"{process.name} keeps its state in memory", process.place,
-                               f"keep the state of {process.name} in a store")  # fmt: skip
+        good = self.facts.good(known, name, f"{called(process)} keeps its state in memory", process.place,
+                               f"keep the state of {called(process)} in a store")  # fmt: skip
         if not good:
             return "memory"
         return "store" if durable or name in self.facts.changed else ""
@@ -113,6 +114,13 @@ class Conduct:
             return None
         safe, why = self.publishes_safely(process)
         return None if safe else why
+
+
+def called(process: Process) -> str:
+    """How messages name a process."""
+    if process.workflow is not None:
+        return f"workflow `{process.workflow.name}`"
+    return f"`{process.name}` of {process.service.name}"
 
 
 def changes_something(system: System, process: Process) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.parts import HUNG, LATE, REFUSED, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
+from coordlint.explore.parts import DONE, HUNG, LATE, REFUSED, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
 from coordlint.source import Span
@@ -64,6 +64,10 @@ FOLDED = frozenset({"B13", "B14", "B16"})
 
 ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
+
+
+_ALIKE = {TWICE: DONE, LATE: DONE, HUNG: UNDONE, TWICE_UNDONE: UNDONE}
+"""How far a flow has come does not depend on how often something was done."""
 
 
 class Judge:
@@ -188,8 +192,13 @@ class Judge:
         number, sets = self.compiled.goals
         return sets[locals_[number]]
 
-    def _is_forsaken(self, locals_: tuple[int, ...]) -> bool:
-        """Whether a flow rests without success or failure, and nothing else says so: no process waits, fails or refuses."""
+    def _is_forsaken(self, locals_: tuple[int, ...], *, waited_for: bool = False) -> bool:
+        """Whether a flow rests without success or failure, and nothing else says so: no process waits, fails or refuses.
+
+        Args:
+            locals_: how everything rests.
+            waited_for: a handler may still wait for an answer.
+        """
         flow = self.compiled.scene.root
         reached = self._goals(locals_)
         if not isinstance(flow, Flow) or flow.success is None or reached is None:
@@ -201,6 +210,8 @@ class Judge:
             return False
         for number, thread in self.roots.items():
             where = thread.spots[locals_[number]].where[0]
+            if where == "call" and waited_for and thread.process.kind != "workflow":
+                continue
             if where not in {"idle", "done"} or (where == "done" and thread.process.workflow in flow.success.targets):
                 return False
         return not any(
@@ -217,7 +228,7 @@ class Judge:
             if number in compiled.threads:
                 told.append(compiled.threads[number].spots[local].where)
             elif number in compiled.parts:
-                told.append(compiled.parts[number].codes[local])
+                told.append(tuple(_ALIKE.get(code, code) for code in compiled.parts[number].codes[local]))
         told += [part.states[locals_[part.number]] for part in compiled.gatherings]
         return tuple(told)
 
@@ -234,14 +245,14 @@ class Judge:
         if not isinstance(flow, Flow) or flow.success is None:
             return
         space = search.space
-        forsaken = [state for state in search.terminals if self._is_forsaken(space.locals(state))]
-        for state in forsaken:
-            if search.layers[state] == 0:
+        for state in search.terminals:
+            if search.layers[state] == 0 and self._is_forsaken(space.locals(state)):
                 yield from self._by_design(flow, state, search)
-        bad = {state for state in forsaken if search.layers[state] and self._rest(space.locals(state)) not in self.calm}
-        if not bad:
+        bad = {state for state in search.terminals if search.layers[state] and self._is_bad_rest(space.locals(state), waited_for=False)}
+        lost = {state for state in search.terminals if search.layers[state] and self._is_bad_rest(space.locals(state), waited_for=True)}
+        if not lost:
             return
-        doomed = search.leading_to(bad)
+        doomed, losing = search.leading_to(bad), search.leading_to(lost)
         found = False
         seen: set[tuple[str, int, int]] = set()
         for state, layer in search.layers.items():
@@ -249,20 +260,28 @@ class Judge:
                 break
             for move in space.moves(state):
                 key = (move.what, move.component, move.kind)
-                if not move.price or key in seen or move.target not in doomed:
+                published = move.what == "publish" and move.component in self.compiled.parts
+                aims, within = (lost, losing) if published else (bad, doomed)
+                if not move.price or key in seen or move.target not in within:
                     continue
                 seen.add(key)
                 found = True
-                path = (*search.path(state), (state, move), *search.onwards(move.target, bad, doomed))
+                path = (*search.path(state), (state, move), *search.onwards(move.target, aims, within))
                 yield self._forsaken(flow, 1, move, path)
-        if not found:
-            state = min(bad, key=lambda one: search.layers[one])
+        if bad and not found:
+            state = min(bad, key=lambda one: (search.layers[one], one))
             path = tuple(search.path(state))
             yield self._forsaken(flow, search.layers[state], [move for _, move in path if move.price][-1], path)
+
+    def _is_bad_rest(self, locals_: tuple[int, ...], *, waited_for: bool) -> bool:
+        return self._is_forsaken(locals_, waited_for=waited_for) and self._rest(locals_) not in self.calm
 
     def _by_design(self, flow: Flow, state: int, search: Search) -> Iterator[Violation]:
         """Without a fault: a business failure that nobody announces, or that leaves something done."""
         locals_ = search.space.locals(state)
+        path = tuple(search.path(state))
+        if self._has_nothing_to_do(path):
+            return
         deeds = [
             (deed, code, part.name)
             for number, part in self.compiled.parts.items()
@@ -275,14 +294,26 @@ class Judge:
             if left and flow.failure is None:
                 text = f"flow {flow.name} can end without success and leave {_listed(left)} done: {by} refuses {no.name}"
                 damage = "nobody announces the failure, and nobody undoes what was done before"
-                yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, tuple(search.path(state)))
+                yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, path)
         if flow.failure is not None:
             waits = self._gatherings(locals_)
             text = f"flow {flow.name} can come to rest without success or failure"
             damage = f"flow {flow.name} never ends" + (f": {waits[0]}" if waits else "")
             last = next((deed.span for deed, _, _ in refused), flow.place)
             subject = f"flow {flow.name} {refused[0][0].name if refused else ''}".strip()
-            yield Violation("B2", subject, 0, text, damage, last, tuple(search.path(state)))
+            yield Violation("B2", subject, 0, text, damage, last, path)
+
+    def _has_nothing_to_do(self, path: tuple[tuple[int, Move], ...]) -> bool:
+        """Whether a `for each` had no items on the way: then there was nothing to come to an end."""
+        for _, move in path:
+            trail = self.compiled.notes[move.choice.note].trail if move.choice and move.choice.note >= 0 else ()
+            for number in trail:
+                loop = self.system.actions[number]
+                if loop.kind == "loop" and loop.mode != "repeat" and trail.count(number) == 1:
+                    body = {edge.target for edge in loop.edges if edge.kind == "body"}
+                    if not body & set(trail):
+                        return True
+        return False
 
     def _forsaken(self, flow: Flow, faults: int, move: Move, path: tuple[tuple[int, Move], ...]) -> Violation:
         """A flow that comes to rest because of a fault, under the name of that fault."""
@@ -392,7 +423,7 @@ class Judge:
                 code = "B8" if hit.layer else "B7"
                 text = f"{thread.name} can be started twice for the same case"
                 damage = f"two instances of {thread.name} work on the same case"
-                yield Violation(code, thread.name, hit.layer, text, damage, thread.process.place, path)
+                yield Violation(code, f"{thread.name} twice", hit.layer, text, damage, thread.process.place, path)
             else:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
                 if note is not None:
@@ -460,6 +491,7 @@ class Judge:
         if search.complete < 0:
             return None
         calm = [state for state, layer in search.layers.items() if layer == 0]
+        damage = "the good end does not exist"
         if isinstance(scene.root, Flow) and scene.root.success is not None and self.compiled.goals is not None:
             number, sets = self.compiled.goals
             goals = scene.root.success
@@ -469,6 +501,9 @@ class Judge:
                 return None
             names = [f"`{t.message.name}`" if isinstance(t, MessageUse) else f"`{t.name}`" for t in goals.targets]
             text = f"{scene.name} cannot reach {_listed(names, goals.mode == 'any')} even if nothing goes wrong"
+            silent = [f"`{t.message.name}`" for t in goals.targets if isinstance(t, MessageUse) and not self._is_sent(t)]
+            if silent:
+                damage = f"nothing that follows from its start sends {_listed(silent, any_=True)}"
         elif isinstance(scene.root, Flow):
             return None
         else:
@@ -482,7 +517,15 @@ class Judge:
             text = f"{scene.name} cannot succeed even if nothing goes wrong"
         ends = [state for state in search.terminals if search.layers[state] == 0]
         path = tuple(search.path(ends[0])) if ends else ()
-        return Violation("B21", scene.name, 0, text, "the good end does not exist", scene.place, path)
+        return Violation("B21", scene.name, 0, text, damage, scene.place, path)
+
+    def _is_sent(self, use: MessageUse) -> bool:
+        """Whether any process of the scene sends or publishes a message."""
+        return any(
+            action.message is use.message
+            for process in self.compiled.scene.processes
+            for action in self.system.actions_of(process, "emit", "send", "call")
+        )
 
     def _dead(self, search: Search) -> Iterator[Violation]:
         if search.complete < 2 or search.cut:
@@ -505,19 +548,12 @@ class Judge:
                     break
 
     def _is_idle(self, action: Action) -> bool:
-        """Whether it undoes a step behind which nothing is left that could fail: then it rightly never runs."""
-        step = next((one for one in action.process.steps if action.id in one.compensation), None)
-        if step is None:
-            return False
-        seen, stack = set(step.actions), list(step.actions)
-        while stack:
-            for edge in self.system.actions[stack.pop()].edges:
-                target = self.system.actions[edge.target]
-                if target.region == "main" and edge.target not in seen:
-                    seen.add(edge.target)
-                    stack.append(edge.target)
-        behind = (self.system.actions[number] for number in sorted(seen - set(step.actions)))
-        return not any(one.kind in {"call", "await", "fork", "fail", "failed"} for one in behind)
+        """Whether it undoes a step in front of the pivot: where nothing behind that step fails, it rightly never runs."""
+        saga = self.sagas.saga(action.process)
+        for one in saga.steps:
+            if action.id in one.step.compensation:
+                return one.kind != "pivot" and not one.after_pivot
+        return action.region == "compensation"
 
     def _orphans(self, search: Search, told: list[Violation]) -> Iterator[Violation]:
         """Messages for a process that never make a difference to it, on any run (B6)."""
