@@ -66,6 +66,9 @@ ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
 
 
+MOST_LOOKED_AT = 10_000
+"""In a scene of more states only single faults are blamed for a flow that comes to rest."""
+
 _ALIKE = {TWICE: DONE, LATE: DONE, HUNG: UNDONE, TWICE_UNDONE: UNDONE}
 """How far a flow has come does not depend on how often something was done."""
 
@@ -200,13 +203,7 @@ class Judge:
             waited_for: a handler may still wait for an answer.
         """
         flow = self.compiled.scene.root
-        reached = self._goals(locals_)
-        if not isinstance(flow, Flow) or flow.success is None or reached is None:
-            return False
-        wanted = range(len(flow.success.targets))
-        if (all if flow.success.mode == "all" else any)(number in reached for number in wanted):
-            return False
-        if any(number >= len(wanted) for number in reached):
+        if not isinstance(flow, Flow) or flow.success is None or self.compiled.goals is None or self._has_ended(locals_):
             return False
         for number, thread in self.roots.items():
             where = thread.spots[locals_[number]].where[0]
@@ -248,33 +245,45 @@ class Judge:
         for state in search.terminals:
             if search.layers[state] == 0 and self._is_forsaken(space.locals(state)):
                 yield from self._by_design(flow, state, search)
-        bad = {state for state in search.terminals if search.layers[state] and self._is_bad_rest(space.locals(state), waited_for=False)}
-        lost = {state for state in search.terminals if search.layers[state] and self._is_bad_rest(space.locals(state), waited_for=True)}
-        if not lost:
+        if search.cut:
             return
-        doomed, losing = search.leading_to(bad), search.leading_to(lost)
-        found = False
+        # A fault is to blame where a goal can be reached in front of it and none behind it.
+        open_ = search.leading_to({state for state in search.free if self._has_ended(space.locals(state))})
+        ends = {
+            waited_for: {s for s in search.terminals if self._is_forsaken(space.locals(s), waited_for=waited_for)}
+            for waited_for in (False, True)
+        }
+        ways = {waited_for: search.leading_to(aims) for waited_for, aims in ends.items()}
         seen: set[tuple[str, int, int]] = set()
+        blamed = 0
         for state, layer in search.layers.items():
-            if layer:
+            if (blamed and layer >= blamed) or (layer and len(search.layers) > MOST_LOOKED_AT):
                 break
-            for move in space.moves(state):
+            moves = space.moves(state) if state in open_ else []
+            anyway = {id(move.choice) for move in moves if not move.price and move.choice and move.target not in open_}
+            for move in moves:
+                if id(move.choice) in anyway:
+                    continue
                 key = (move.what, move.component, move.kind)
-                published = move.what == "publish" and move.component in self.compiled.parts
-                aims, within = (lost, losing) if published else (bad, doomed)
-                if not move.price or key in seen or move.target not in within:
+                waited_for = move.what == "publish" and move.component in self.compiled.parts
+                if not move.price or key in seen or move.target in open_ or move.target not in ways[waited_for]:
                     continue
                 seen.add(key)
-                found = True
-                path = (*search.path(state), (state, move), *search.onwards(move.target, aims, within))
-                yield self._forsaken(flow, 1, move, path)
-        if bad and not found:
-            state = min(bad, key=lambda one: (search.layers[one], one))
-            path = tuple(search.path(state))
-            yield self._forsaken(flow, search.layers[state], [move for _, move in path if move.price][-1], path)
+                blamed = layer + 1
+                path = (
+                    *search.path(state), (state, move), *search.onwards(move.target, ends[waited_for], ways[waited_for])
+                )  # fmt: skip
+                yield self._forsaken(flow, layer + 1, move, path)
 
-    def _is_bad_rest(self, locals_: tuple[int, ...], *, waited_for: bool) -> bool:
-        return self._is_forsaken(locals_, waited_for=waited_for) and self._rest(locals_) not in self.calm
+    def _has_ended(self, locals_: tuple[int, ...]) -> bool:
+        """Whether a flow has reached its success or one of its failures."""
+        flow = self.compiled.scene.root
+        reached = self._goals(locals_)
+        if not isinstance(flow, Flow) or flow.success is None or reached is None:
+            return False
+        wanted = range(len(flow.success.targets))
+        success = (all if flow.success.mode == "all" else any)(number in reached for number in wanted)
+        return success or any(number >= len(wanted) for number in reached)
 
     def _by_design(self, flow: Flow, state: int, search: Search) -> Iterator[Violation]:
         """Without a fault: a business failure that nobody announces, or that leaves something done."""
@@ -298,6 +307,7 @@ class Judge:
         if flow.failure is not None:
             waits = self._gatherings(locals_)
             text = f"flow {flow.name} can come to rest without success or failure"
+            text += f": {refused[0][2]} refuses {refused[0][0].name}" if refused else ""
             damage = f"flow {flow.name} never ends" + (f": {waits[0]}" if waits else "")
             last = next((deed.span for deed, _, _ in refused), flow.place)
             subject = f"flow {flow.name} {refused[0][0].name if refused else ''}".strip()
@@ -329,7 +339,7 @@ class Judge:
         text = f"flow {flow.name} can come to rest {end}: {what}"
         damage = f"flow {flow.name} never ends, and nobody is told"
         place = self._home(move.component)
-        subject = f"flow {flow.name} {move.what} {move.component} {name}"
+        subject = f"flow {flow.name} {move.what} {self.compiled.tables.components[move.component].name} {name}"
         return Violation(code, subject, faults, text, damage, place, path)
 
     def _home(self, component: int) -> Span:
@@ -470,9 +480,10 @@ class Judge:
             own = [m for _, m in cycle if m.component in self.compiled.threads] or [m for _, m in cycle]
             noted = [m.choice.note for m in own if m.choice is not None and m.choice.note >= 0]
             place = self.compiled.notes[noted[0]].span if noted else scene.place
-            if place in seen:
+            places = {self.compiled.notes[note].span for note in noted}
+            if not seen.isdisjoint(places):
                 continue
-            seen.add(place)
+            seen |= places
             if cycle and all(move.what == "deliver" and move.component in self.compiled.parts for _, move in cycle):
                 names = list(dict.fromkeys(f"`{self.compiled.tables.kinds[move.kind].name}`" for _, move in cycle))
                 text, damage, code = f"{_listed(names)} cause each other for ever", "messages go round for ever", "B4"

@@ -198,14 +198,16 @@ class Verification:
         limit = min(self.settings.limit, MOST_STATES)
         try:
             compiled = compile_scene(self.index, scene, None)
-            unknown = list(compiled.facts.unknown)
-            if not unknown:
+            if not compiled.facts.unknown:
                 return
-            # What executes again also publishes again, so a lost event shows only where repetitions are recognised.
-            careful = frozenset(name for name in unknown if not name.endswith("|idempotent"))
             self._look(scene, compiled, known, faults, limit)
-            if careful and len(careful) < len(unknown):
-                self._look(scene, compile_scene(self.index, scene, careful), known, faults, limit)
+            # What executes again also publishes again, so a lost event shows only where repetitions are recognised.
+            adverse: frozenset[str] = frozenset()
+            while (careful := frozenset(n for n in compiled.facts.unknown if not n.endswith("|idempotent"))) > adverse:
+                adverse = careful | adverse
+                compiled = compile_scene(self.index, scene, adverse)
+            if adverse:
+                self._look(scene, compiled, known, faults, limit)
         except (TooLargeError, TooManyQueueContentsError):
             return
 
