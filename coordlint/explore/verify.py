@@ -220,19 +220,18 @@ class Verification:
                 self._candidate(scene, compiled, one, faults, limit)
 
     def _candidate(self, scene: Scene, compiled: Compiled, one: Violation, faults: int, limit: int) -> None:
-        used = list(dict.fromkeys(self._used(compiled, one)))
-        names = [name for name in used if name in compiled.facts.unknown]
+        names = [name for name in dict.fromkeys(self._used(compiled, one)) if name in compiled.facts.unknown]
         hit = self._with(scene, frozenset(names), one, faults, limit)
         if hit is None:
-            names = list(compiled.facts.unknown)
-            if len(names) > MOST_FACTS:
-                return
-        for name in list(names):
-            fewer = frozenset(other for other in names if other != name)
-            again = self._with(scene, fewer, one, faults, limit)
-            if again is not None:
-                names.remove(name)
-                hit = again
+            names = [name for name in compiled.facts.unknown if compiled.facts.adverse is None or name in compiled.facts.adverse]
+        size = max(len(names) // 2, 1)
+        while size:  # leave out ever smaller groups of facts, as long as the violation stays (after Zeller's ddmin)
+            for group in [names[start : start + size] for start in range(0, len(names), size)]:
+                fewer = [name for name in names if name not in group]
+                again = self._with(scene, frozenset(fewer), one, faults, limit)
+                if again is not None:
+                    names, hit = fewer, again
+            size //= 2
         if hit is None or not names:
             return
         smaller, search, found = hit
@@ -304,9 +303,6 @@ def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
 
 MOST_STATES = 5_000
 """What unknown facts could do is looked for in so many states of a scene."""
-
-MOST_FACTS = 12
-"""Of so many unknown facts the ones that matter are singled out, each with a search of its own."""
 
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""
