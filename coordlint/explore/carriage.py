@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordlint.explore.conduct import Conduct, called
+from coordlint.explore.conduct import Conduct, called, exclude
 from coordlint.explore.parts import ONCE
 from coordlint.explore.scene import Scene, affected, in_loops
 from coordlint.explore.threads import Thread
@@ -63,7 +63,9 @@ class Carriage(Conduct):
             channel = action.message.channel
             if action.kind == "call" and channel is None:
                 loss, facts = self._unanswered(action)
-                kind = self.out.kind(key, action.message.name, to, loss=loss, patient=self._queues_up(action.message, to))
+                kind = self.out.kind(
+                    key, action.message.name, to, loss=loss, patient=self._queues_up(action.message, to)
+                )
                 self.out.kind_facts[kind] = facts
             else:
                 self._travelling(key, action.message, to, channel, action.process.service, process)
@@ -140,15 +142,16 @@ class Carriage(Conduct):
                     tables.kinds[kind] = tables.kinds[kind]._replace(queue=tables.queues)
                 tables.queues += 1
 
-    def published(self, action: Action) -> tuple[int, ...]:
-        """The kinds that an event becomes: one for each consumer."""
+    def published(self, action: Action) -> list[tuple[int, ...]]:
+        """The kinds that an event becomes, one for each consumer; where guards exclude each other, one way for each of them."""
         message = action.message
-        found = []
-        for process in self.index.started.get(message, ()):
-            if process in self.members:
-                found.append(self._event(message, process, action))
-        found += [self._arriving(message, number, action) for number in self.waits.get(message, ())]
-        return tuple(dict.fromkeys(found)) + self._seen(message)
+        takers = [process for process in self.index.started.get(message, ()) if process in self.members]
+        waits = [self._arriving(message, number, action) for number in self.waits.get(message, ())]
+        ways = []
+        for left_out in _left_out(takers):
+            found = [self._event(message, process, action) for process in takers if process not in left_out]
+            ways.append(tuple(dict.fromkeys(found + waits)) + self._seen(message))
+        return ways
 
     def _event(self, message: Message, process: Process, action: Action | None) -> int:
         site = action.id if action is not None and (process, message, action.id) in self.places else -1
@@ -167,7 +170,11 @@ class Carriage(Conduct):
             name = f"{process.path}|keeps"
             fact = Fact("absent", None, policy.span) if policy.declared and policy.value == "drop" else policy
             keeps = action is None or self.facts.good(
-                fact, name, f"{called(process)} drops what comes before it is awaited", process.place, "on unexpected park"
+                fact,
+                name,
+                f"{called(process)} drops what comes before it is awaited",
+                process.place,
+                "on unexpected park",
             )
             service = action.process.service if action is not None else None
             kind = self._travelling(key, message, number, message.channel, service, None, patient=keeps)
@@ -345,6 +352,16 @@ class Carriage(Conduct):
                     seen.add(edge.target)
                     stack.append(edge.target)
         return seen
+
+
+def _left_out(takers: list[Process]) -> list[set[Process]]:
+    """Which consumers take no notice, for each way in which guards that complement each other can fall."""
+    for number, one in enumerate(takers):
+        for other in takers[number + 1 :]:
+            if exclude(one, other):
+                rest = [process for process in takers if process not in {one, other}]
+                return [{left, *others} for left in (other, one) for others in _left_out(rest)]
+    return [set()]
 
 
 def _is_timed(process: Process) -> bool:

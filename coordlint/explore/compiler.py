@@ -297,7 +297,9 @@ class Compiler(Carriage):
 
     def _is_asked_for(self, message: Message) -> bool:
         """Whether somebody waits for the answer to a request, or counts it as a step."""
-        return any(action.kind == "call" or action.process.kind == "workflow" for action in self.callers.get(message, ()))
+        return any(
+            action.kind == "call" or action.process.kind == "workflow" for action in self.callers.get(message, ())
+        )
 
     def _is_felt(self, process: Process) -> bool:
         """Whether what a handler sends, publishes or writes matters to anybody; what leads back to itself does."""
@@ -405,9 +407,8 @@ class Compiler(Carriage):
             action = actions[way.number]
             trail = (*way.trail, way.number)
             emits, effects, follows = way.emits, way.effects, way.follows
-            if action.kind == "emit":
-                emits += self.published(action)
-            elif action.kind == "send":
+            published = self.published(action) if action.kind == "emit" else [()]
+            if action.kind == "send":
                 emits += self.request(action)
             elif action.kind in {"write", "act"}:
                 effects = True
@@ -416,11 +417,11 @@ class Compiler(Carriage):
             if action.kind in {"end", "failed"}:
                 course = Course(action.kind == "end", emits, effects, trail, follows)
                 found.setdefault((course.ok, emits, effects), course)
-            for edge in reversed(action.edges):
+            for edge, heard in ((edge, heard) for heard in reversed(published) for edge in reversed(action.edges)):
                 turns = turn(action, edge, way.turns)
                 if edge.kind == "timeout" or edge.chance == 0 or turns is None:
                     continue
-                ahead = _Way(edge.target, trail, emits, effects, follows, turns)
+                ahead = _Way(edge.target, trail, emits + heard, effects, follows, turns)
                 if ahead.key not in seen:
                     seen.add(ahead.key)
                     stack.append(ahead)

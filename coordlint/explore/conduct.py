@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from coordlint.explore.scene import Compiled, Facts
@@ -114,6 +115,36 @@ class Conduct:
             return None
         safe, why = self.publishes_safely(process)
         return None if safe else why
+
+
+_OPPOSITE = {
+    "=": "!=",
+    "==": "!=",
+    "is": "is not",
+    "<": ">=",
+    ">": "<=",
+    "!=": "=",
+    "is not": "is",
+    ">=": "<",
+    "<=": ">",
+}
+_COMPARED = re.compile(r"(?P<field>\S+)\s*(?P<how>is not|is|==|!=|<=|>=|=|<|>)\s*(?P<value>.+)")
+
+
+def exclude(one: Process, other: Process) -> bool:
+    """Whether the guards of two handlers complement each other: `g` and `not g`, or opposite comparisons of one field."""
+    first, second = (process.fact("when") for process in (one, other))
+    if not (first.declared and second.declared):
+        return False
+    words = [" ".join(fact.value.when.casefold().split()) for fact in (first, second)]
+    if words[0] == f"not {words[1]}" or words[1] == f"not {words[0]}":
+        return True
+    compared = [_COMPARED.fullmatch(text) for text in words]
+    if compared[0] is None or compared[1] is None:
+        return False
+    same = all(compared[0][name] == compared[1][name] for name in ("field", "value"))
+    how = [{"==": "="}.get(match["how"], match["how"]) for match in compared if match is not None]
+    return same and _OPPOSITE[how[0]] == how[1]
 
 
 def called(process: Process) -> str:

@@ -203,7 +203,12 @@ class Judge:
             waited_for: a handler may still wait for an answer.
         """
         flow = self.compiled.scene.root
-        if not isinstance(flow, Flow) or flow.success is None or self.compiled.goals is None or self._has_ended(locals_):
+        if (
+            not isinstance(flow, Flow)
+            or flow.success is None
+            or self.compiled.goals is None
+            or self._has_ended(locals_)
+        ):
             return False
         for number, thread in self.roots.items():
             where = thread.spots[locals_[number]].where[0]
@@ -301,7 +306,9 @@ class Judge:
         for no, _, by in refused:
             left = [f"{deed.name} of {name}" for deed, code, name in deeds if code in STANDING and name != by]
             if left and flow.failure is None:
-                text = f"flow {flow.name} can end without success and leave {_listed(left)} done: {by} refuses {no.name}"
+                text = (
+                    f"flow {flow.name} can end without success and leave {_listed(left)} done: {by} refuses {no.name}"
+                )
                 damage = "nobody announces the failure, and nobody undoes what was done before"
                 yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, path)
         if flow.failure is not None:
@@ -430,6 +437,10 @@ class Judge:
                 yield from self._wrong_deed(component, local, hit.layer, path)
             elif component in self.compiled.threads:
                 thread = self.compiled.threads[component]
+                if thread.spots[local].where[0] == "broken":
+                    text, damage = self._text(hit.move), f"{thread.name} stops with an error in the midst of its work"
+                    yield Violation("B5", f"{thread.name} broken", hit.layer, text, damage, thread.process.place, path)
+                    continue
                 code = "B8" if hit.layer else "B7"
                 text = f"{thread.name} can be started twice for the same case"
                 damage = f"two instances of {thread.name} work on the same case"
@@ -512,7 +523,9 @@ class Judge:
                 return None
             names = [f"`{t.message.name}`" if isinstance(t, MessageUse) else f"`{t.name}`" for t in goals.targets]
             text = f"{scene.name} cannot reach {_listed(names, goals.mode == 'any')} even if nothing goes wrong"
-            silent = [f"`{t.message.name}`" for t in goals.targets if isinstance(t, MessageUse) and not self._is_sent(t)]
+            silent = [
+                f"`{t.message.name}`" for t in goals.targets if isinstance(t, MessageUse) and not self._is_sent(t)
+            ]
             if silent:
                 damage = f"nothing that follows from its start sends {_listed(silent, any_=True)}"
         elif isinstance(scene.root, Flow):
@@ -583,7 +596,9 @@ class Judge:
                 continue
             seen.add((kind.name, kind.to))
             text = f"`{kind.name}` never makes a difference to {thread.name}: it always comes when nothing waits for it"
-            yield Violation("B6", f"{thread.name} orphan {kind.name}", 0, text, "it is dropped", self._awaits(thread, kind.name))
+            yield Violation(
+                "B6", f"{thread.name} orphan {kind.name}", 0, text, "it is dropped", self._awaits(thread, kind.name)
+            )
 
     def _awaits(self, thread: Thread, name: str) -> Span:
         """Where a process waits for a message."""

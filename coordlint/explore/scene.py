@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Kind, Tables
 from coordlint.source import Span
-from coordlint.system import Action, Channel, EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
+from coordlint.system import EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Gathering, Part
@@ -211,4 +211,3 @@ def in_loops(process: Process, system: System) -> set[int]:
             aims = [edge.target for edge in loop.edges if edge.target <= loop.id]
             found.update(number for aim in aims for number in range(aim, loop.id + 1))
     return found
-

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.explore.spots import MOST_LOCAL, Run, Spot, TooLargeError, turn
-from coordlint.explore.tables import Act, Component, Row
+from coordlint.explore.tables import Act, Component, Row, reach
 from coordlint.system import Action, Edge, Process, Step
 
 if TYPE_CHECKING:
@@ -83,6 +83,28 @@ class Thread:
             done += 1
             if len(self.spots) > MOST_LOCAL:
                 raise TooLargeError(self.process.name)
+        if self.process.fact("on_unexpected").value == "fail":
+            self._refuse(component)
+
+    def _refuse(self, component: Component) -> None:
+        """`on unexpected fail`: a message that comes before it is awaited stops the process with an error."""
+        awaited: dict[int, str] = {}
+        for action in self.compiler.system.actions_of(self.process, "await"):
+            for use in action.uses:
+                awaited.update(dict.fromkeys(self.compiler.arrivals(use.message, self.number), use.message.name))
+        ways = reach(component)
+        broken = self.at(Spot(("broken", -1)))
+        for local, rows in enumerate(component.rows):
+            for kind, name in awaited.items():
+                later = any(
+                    kind in component.rows[other] for other in range(component.size) if ways[local] >> other & 1
+                )
+                if later and kind not in rows:
+                    text = f"{self.name} fails on `{name}`, which it does not wait for yet"
+                    note = self.compiler.note(text, self.process.fact("on_unexpected").span or self.process.place)
+                    rows[kind] = (Row(broken, note=note, error=True),)
+        component.rows.append({})
+        component.acts.append(())
 
     def at(self, spot: Spot) -> int:
         """The number of a local state."""
@@ -250,6 +272,7 @@ class Thread:
 
     def _crash(self, spot: Spot, acts: list[Act]) -> None:
         if self.process.kind != "workflow":
+            self._begin_anew(spot, acts)
             return
         state = self.compiler.durability(self.process)
         action = self.actions[spot.where[1]]
@@ -262,6 +285,16 @@ class Thread:
                                       self.compiler.volatile(self.process))  # fmt: skip
             target = self.at(Spot(("lost", -1), caller=spot.caller))
             acts.append(Act(target, (), "crash", 1, 0, note))
+
+    def _begin_anew(self, spot: Spot, acts: list[Act]) -> None:
+        """A handler acknowledges its message at the end: if its host crashes before, the message comes again."""
+        triggers = self.compiler.triggers(self.process, self.number)
+        if self.parent is not None or spot.where[0] == "fork" or self.compiler.joined(self.process):
+            return
+        if any(caller == spot.caller and self.compiler.redelivers(kind) for kind, caller in triggers):
+            text = f"the host of {self.name} crashes; the message comes again, and it begins anew"
+            for run in self._from(self.entry, Spot(("idle", -1), caller=spot.caller)):
+                self._act(acts, spot, run, "crash", 1, text, self.entry)
 
     def _overall(self, spot: Spot, acts: list[Act]) -> None:
         """The limit of the whole workflow; it fires only where no inner limit can."""
@@ -362,15 +395,15 @@ class Thread:
             if action.edges:
                 yield from self._fail_over(action, action.edges[0], spot, emits, trail)
         else:
-            if kind == "emit":
-                emits = emits + self.compiler.published(action)
-            elif kind == "send":
+            published = self.compiler.published(action) if kind == "emit" else [()]
+            if kind == "send":
                 emits = emits + self.compiler.request(action)
             elif kind == "write":
                 emits = emits + self.compiler.changed(action)
-            for edge in action.edges:
-                if edge.kind != "timeout":
-                    yield from self._along(action, edge, spot, emits, trail, seen)
+            for heard in published:
+                for edge in action.edges:
+                    if edge.kind != "timeout":
+                        yield from self._along(action, edge, spot, emits + heard, trail, seen)
 
     def _finish(self, spot: Spot, emits: tuple[int, ...], trail: tuple[int, ...], *, ok: bool) -> Run:
         if self.parent is not None:

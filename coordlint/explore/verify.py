@@ -11,8 +11,8 @@ from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
-from coordlint.explore.story import tell
 from coordlint.explore.spots import TooLargeError
+from coordlint.explore.story import tell
 from coordlint.finding import Step
 
 if TYPE_CHECKING:
@@ -223,7 +223,11 @@ class Verification:
         names = [name for name in dict.fromkeys(self._used(compiled, one)) if name in compiled.facts.unknown]
         hit = self._with(scene, frozenset(names), one, faults, limit)
         if hit is None:
-            names = [name for name in compiled.facts.unknown if compiled.facts.adverse is None or name in compiled.facts.adverse]
+            names = [
+                name
+                for name in compiled.facts.unknown
+                if compiled.facts.adverse is None or name in compiled.facts.adverse
+            ]
         size = max(len(names) // 2, 1)
         while size:  # leave out ever smaller groups of facts, as long as the violation stays (after Zeller's ddmin)
             for group in [names[start : start + size] for start in range(0, len(names), size)]:
