@@ -5,6 +5,9 @@
 Messages of an unordered channel, or of different partitions, overtake each other. Where a process only works if they do not,
 the finding goes away as soon as the channel keeps the order of the key: that was tried.
 
+Assumed: messages of different channels overtake each other at no cost, those of one ordered channel never, and those of
+one channel without an order as one fault.
+
 ## Bad
 
 ```coord
