@@ -26,6 +26,7 @@ class Carriage(Conduct):
     markers: dict[tuple[str, Process], Message]
     _queues: dict[tuple[str, int], list[int]]
     _repeating: set[Message]
+    _inside_kinds: dict[int, bool]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
         found = [kind for key, kind in self.out.kinds.items() if key[0] in {"goal", "order"} and key[-1] is subject]
@@ -47,6 +48,14 @@ class Carriage(Conduct):
         """The component of a process that takes a message, from that place if it tells them apart."""
         number = self.places.get((process, message, site))
         return self.homes[process] if number is None else number
+
+    def stays_inside(self, kind: int) -> bool:
+        """Whether a kind never leaves its process: what a thread and its branches tell each other, and that it has ended."""
+        if len(self._inside_kinds) != len(self.out.kinds):
+            names = {"go", "done", "bad", "undo", "undone"}
+            self._inside_kinds = {number: key[0] in names or (key[0] == "goal" and isinstance(key[1], Process))
+                                  for key, number in self.out.kinds.items()}  # fmt: skip
+        return self._inside_kinds[kind]
 
     def request(self, action: Action) -> tuple[int, ...]:
         """The kinds that a call or send puts in flight."""

@@ -71,6 +71,7 @@ class Compiler(Carriage):
         self._fences: dict[Process, tuple[bool, tuple[str, ...]]] = {}
         self._repeating = _loops(scene, index)
         self._simple: set[Process] = set()
+        self._inside_kinds: dict[int, bool] = {}
         self._felt: dict[Process, bool] = {}
         self._observed = _observed(scene)
 
@@ -292,6 +293,9 @@ class Compiler(Carriage):
 
         It does not if repetitions are recognised, nobody asks for an answer or undoes it, and nothing that matters follows.
         """
+        root = self.scene.root
+        if isinstance(root, Flow) and root.success is not None and root.failure is None:
+            return True  # without a declared failure, what is done when it fails is left over
         deed = Deed(process, message, -1, True, f"`{message.name}`", process.place)
         return not self.deduplicates(deed)[0] or self._is_asked_for(message) or self._is_felt(process)
 

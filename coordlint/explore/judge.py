@@ -214,6 +214,8 @@ class Judge:
             where = thread.spots[locals_[number]].where[0]
             if where == "call" and waited_for and thread.process.kind != "workflow":
                 continue
+            if where == "failed" and thread.process.kind != "workflow" and not self._is_entry(thread):
+                continue
             if where not in {"idle", "done"} or (where == "done" and thread.process.workflow in flow.success.targets):
                 return False
         return not any(
@@ -221,6 +223,11 @@ class Judge:
             for number, part in self.compiled.parts.items()
             for deed, code in zip(part.deeds, part.codes[locals_[number]], strict=True)
         )
+
+    def _is_entry(self, thread: Thread) -> bool:
+        """Whether the scene begins with it, so that the caller is told."""
+        uses = [use.message for trigger in thread.process.triggers for use in trigger.uses]
+        return any(message in self.compiled.scene.starts for message in uses)
 
     def _rest(self, locals_: tuple[int, ...]) -> tuple[object, ...]:
         """How everything rests, in words that do not depend on the numbers of the local states."""
@@ -561,9 +568,12 @@ class Judge:
         for thread in self.roots.values():
             if thread.process.kind != "workflow" or thread.process.start not in passed:
                 continue
+            choices = [one for one in self.system.actions_of(thread.process, "choice") if one.mode == "await"]
+            arms = {edge.target for one in choices for edge in one.edges}
             for number in thread.process.actions:
                 action = self.system.actions[number]
-                if action.kind in {"call", "send", "emit"} and number not in passed and not self._is_idle(action):
+                arm = action.kind == "await" and number in arms
+                if (arm or action.kind in {"call", "send", "emit"}) and number not in passed and not self._is_idle(action):
                     name = f"`{' '.join(action.span.text.split())}`"
                     text = (
                         f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"

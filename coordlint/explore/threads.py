@@ -153,10 +153,11 @@ class Thread:
         target = self.at(run.spot)
         rows.setdefault(kind, []).append(Row(target, run.emits, 0, False, note, run.spot.where[0] == "twice"))
         forgets = self.compiler.forgets(self)
-        if forgets is not None and run.emits and run.spot.where[0] == "call":
+        kept = tuple(one for one in run.emits if self.compiler.stays_inside(one))
+        if forgets is not None and kept != run.emits:
             lost = self.compiler.note(f"{self.name} saves its progress, crashes, and never sends what follows",
                                       self.actions[at].span, forgets, run.trail)  # fmt: skip
-            rows[kind].append(Row(target, (), 1, False, lost))
+            rows[kind].append(Row(target, kept, 1, False, lost))
 
     def _act(
         self, acts: list[Act], spot: Spot, run: Run, when: str, price: int, text: str, at: int, depth: int = -1
@@ -261,6 +262,7 @@ class Thread:
                 for use in arm.uses:
                     for kind in self.compiler.arrivals(use.message, self.number):
                         for run in self._after(arm, ("next",), spot):
+                            run = run._replace(trail=(arm.id, *run.trail))
                             self._row(rows, kind, run, f"{self.name} has waited for `{use.message.name}`", arm.id)
             elif arm.kind == "timer":
                 text = f"the limit of the wait expires: `{' '.join(arm.span.text.split())}`"
