@@ -33,8 +33,16 @@ class Carriage(Conduct):
         return tuple(found)
 
     def reached(self, process: Process) -> tuple[int, ...]:
-        """What observers hear when a workflow has ended well."""
-        return self._seen(process)
+        """What observers hear when a process that waits has ended well."""
+        return self._seen(process) + (self.achieved(process.command) if process.command is not None else ())
+
+    def achieved(self, message: Message) -> tuple[int, ...]:
+        """What observers hear when a request is carried out."""
+        return tuple(k for key, k in self.out.kinds.items() if key[0] == "goal" and key[-1] is message and message.kind != "event")
+
+    def _asked(self, message: Message, *, taken: bool) -> tuple[int, ...]:
+        """What observers hear when a request is sent: that it is; and that it is as good as done, if nobody here takes it."""
+        return tuple(kind for kind in self._seen(message) if not (taken and kind in self.achieved(message)))
 
     # -------------------------------------------------------------------------------------------- kinds
 
@@ -64,7 +72,7 @@ class Carriage(Conduct):
         found += [self._arriving(action.message, number, action) for number in self.waits.get(action.message, ())]
         if not found and action.message in self.strangers:
             found = [self._requested(action, self.strangers[action.message], None)]
-        return tuple(found) + self._seen(action.message)
+        return tuple(found) + self._asked(action.message, taken=bool(found) and not self.waits.get(action.message))
 
     def _requested(self, action: Action, to: int, process: Process | None) -> int:
         key = ("request", action.id, to)
@@ -254,7 +262,7 @@ class Carriage(Conduct):
                         found.append(self._event(message, process, None))
                     else:
                         found.append(self._entered(message, process))
-            found += self._seen(message)
+            found += self._asked(message, taken=bool(found))
         again: list[int] = []
         for message in self.waits:
             if not self._producers(message) and message not in self.scene.starts and self._owed(message):

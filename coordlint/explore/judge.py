@@ -12,7 +12,7 @@ from coordlint.explore.parts import DONE, HUNG, LATE, REFUSED, STANDING, TWICE, 
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
 from coordlint.source import Span
-from coordlint.system import Action, Flow, MessageUse, Step
+from coordlint.system import Action, Flow, Message, MessageUse, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
@@ -469,7 +469,8 @@ class Judge:
             if code == was:
                 continue
             if code == TWICE:
-                text = f"{deed.name} can be executed twice"
+                by = f" by {deed.process.service.name}" if deed.process and deed.message.kind == "event" else ""
+                text = f"{deed.name} can be executed twice{by}"
                 damage = f"the effect of {deed.name} is there twice"
                 yield Violation("B8" if faults else "B7", deed.name, faults, text, damage, deed.span, path)
             elif code == HUNG:
@@ -573,6 +574,8 @@ class Judge:
             for number in thread.process.actions:
                 action = self.system.actions[number]
                 arm = action.kind == "await" and number in arms
+                if arm and any(kind in search.emitted for use in action.uses for kind in self._arrivals(use.message)):
+                    continue  # it comes, but never in time: that is B6
                 if (arm or action.kind in {"call", "send", "emit"}) and number not in passed and not self._is_idle(action):
                     name = f"`{' '.join(action.span.text.split())}`"
                     text = (
@@ -609,6 +612,10 @@ class Judge:
             yield Violation(
                 "B6", f"{thread.name} orphan {kind.name}", 0, text, "it is dropped", self._awaits(thread, kind.name)
             )
+
+    def _arrivals(self, message: Message) -> list[int]:
+        """The kinds by which a message comes to those who await it."""
+        return [number for key, number in self.compiled.kinds.items() if key[0] == "arrival" and key[1] is message]
 
     def _awaits(self, thread: Thread, name: str) -> Span:
         """Where a process waits for a message."""

@@ -234,6 +234,7 @@ class Part:
     ) -> Row:  # fmt: skip
         compiler = self.compiler
         reply = compiler.reply(caller, ok=ok) if caller >= 0 else ()
+        reply += compiler.achieved(deed.message) if ok else ()
         wrong = any(code in WRONG for code in after)
         note = compiler.note(text, deed.span, facts, trail)
         return Row(self.at(after), emits + reply, 0, False, note, wrong)
