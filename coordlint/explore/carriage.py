@@ -294,7 +294,10 @@ class Carriage(Conduct):
     def _entered(self, message: Message, process: Process) -> int:
         """The request by which the scene begins; its client may send it again."""
         to = self.home(process, message)
-        return self.out.kind(("request", -1, message, to), message.name, to, copies=True)
+        kind = self.out.kind(("request", -1, message, to), message.name, to, copies=True)
+        if message.channel is None:
+            self.by_clients.add(kind)
+        return kind
 
     def _owed(self, message: Message) -> bool:
         """Whether somebody outside of the scene sends the message."""

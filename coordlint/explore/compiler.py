@@ -72,6 +72,7 @@ class Compiler(Carriage):
         self._repeating = _loops(scene, index)
         self._simple: set[Process] = set()
         self._inside_kinds: dict[int, bool] = {}
+        self.by_clients: set[int] = set()
         self._felt: dict[Process, bool] = {}
         self._observed = _observed(scene)
 

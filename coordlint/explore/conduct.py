@@ -19,6 +19,7 @@ class Conduct:
     system: System
     facts: Facts
     out: Compiled
+    by_clients: set[int]
 
     def guarded(self, process: Process) -> tuple[bool, tuple[str, ...]]:
         """Whether a thread recognises its trigger when it comes again."""
@@ -83,8 +84,8 @@ class Conduct:
         return True, ()
 
     def redelivers(self, kind: int) -> bool:
-        """Whether a message whose handling crashed comes again."""
-        return self.out.tables.kinds[kind].copies
+        """Whether a message whose handling crashed comes again: a broker sees to that, a client that asked directly need not."""
+        return self.out.tables.kinds[kind].copies and kind not in self.by_clients
 
     def has_timer(self, action: Action) -> bool:
         """Whether the wait for the answer of a call ends by itself."""

@@ -257,8 +257,6 @@ class Judge:
         for state in search.terminals:
             if search.layers[state] == 0 and self._is_forsaken(space.locals(state)):
                 yield from self._by_design(flow, state, search)
-        if search.cut:
-            return
         # A fault is to blame where a goal can be reached in front of it and none behind it.
         open_ = search.leading_to({state for state in search.free if self._has_ended(space.locals(state))})
         ends = {
@@ -269,7 +267,7 @@ class Judge:
         seen: set[tuple[str, int, int]] = set()
         blamed = 0
         for state, layer in search.layers.items():
-            if (blamed and layer >= blamed) or (layer and len(search.layers) > MOST_LOOKED_AT):
+            if layer >= search.complete or (blamed and layer >= blamed) or (layer and len(search.layers) > MOST_LOOKED_AT):
                 break
             moves = space.moves(state) if state in open_ else []
             anyway = {id(move.choice) for move in moves if not move.price and move.choice and move.target not in open_}
