@@ -38,7 +38,11 @@ class Carriage(Conduct):
 
     def achieved(self, message: Message) -> tuple[int, ...]:
         """What observers hear when a request is carried out."""
-        return tuple(k for key, k in self.out.kinds.items() if key[0] == "goal" and key[-1] is message and message.kind != "event")
+        return tuple(
+            k
+            for key, k in self.out.kinds.items()
+            if key[0] == "goal" and key[-1] is message and message.kind != "event"
+        )
 
     def _asked(self, message: Message, *, taken: bool) -> tuple[int, ...]:
         """What observers hear when a request is sent: that it is; and that it is as good as done, if nobody here takes it."""

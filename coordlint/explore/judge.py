@@ -116,7 +116,7 @@ class Judge:
                     continue  # how a flow comes to rest is told by its causes, in `_at_rest`
                 seen.add((code, subject))
                 path = search.path(state)
-                code, text = self._cause(code, text, path)
+                code, text = self._cause(code, text, path, subject)
                 yield Violation(code, subject, faults, text, damage, place, tuple(path))
 
     def wrong(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
@@ -267,7 +267,11 @@ class Judge:
         seen: set[tuple[str, int, int]] = set()
         blamed = 0
         for state, layer in search.layers.items():
-            if layer >= search.complete or (blamed and layer >= blamed) or (layer and len(search.layers) > MOST_LOOKED_AT):
+            if (
+                layer >= search.complete
+                or (blamed and layer >= blamed)
+                or (layer and len(search.layers) > MOST_LOOKED_AT)
+            ):
                 break
             moves = space.moves(state) if state in open_ else []
             anyway = {id(move.choice) for move in moves if not move.price and move.choice and move.target not in open_}
@@ -403,7 +407,7 @@ class Judge:
 
     # -------------------------------------------------------------------------------------------- causes
 
-    def _cause(self, code: str, text: str, path: list[tuple[int, Move]]) -> tuple[str, str]:
+    def _cause(self, code: str, text: str, path: list[tuple[int, Move]], subject: str) -> tuple[str, str]:
         """The name of the cause, after the faults on the shortest way."""
         if code not in {"B1", "B2"}:
             return code, text
@@ -425,7 +429,8 @@ class Judge:
             return "B15", text
         if "drop" in whats:
             return "B5", text
-        given_up = any(move.what in {"early", "late"} and "gives up" in self._text(move) for _, move in path)
+        ended = (self._text(move) for _, move in path if move.what in {"early", "late"})
+        given_up = any("gives up" in words and subject in words for words in ended)
         return ("B11" if code == "B1" and given_up else code), text
 
     def _text(self, move: Move) -> str:
@@ -574,7 +579,11 @@ class Judge:
                 arm = action.kind == "await" and number in arms
                 if arm and any(kind in search.emitted for use in action.uses for kind in self._arrivals(use.message)):
                     continue  # it comes, but never in time: that is B6
-                if (arm or action.kind in {"call", "send", "emit"}) and number not in passed and not self._is_idle(action):
+                if (
+                    (arm or action.kind in {"call", "send", "emit"})
+                    and number not in passed
+                    and not self._is_idle(action)
+                ):
                     name = f"`{' '.join(action.span.text.split())}`"
                     text = (
                         f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"
@@ -680,8 +689,6 @@ def _all_forks(thread: Thread) -> list[tuple[int, list[Thread]]]:
 
 def _reaches(thread: Thread, start: int, end: int, without: set[int], kinds: set[str]) -> bool:
     actions = thread.actions
-    if start in without:
-        return False
     seen, stack = {start}, [start]
     while stack:
         number = stack.pop()
@@ -689,9 +696,10 @@ def _reaches(thread: Thread, start: int, end: int, without: set[int], kinds: set
             return True
         for edge in actions[number].edges:
             target = edge.target
-            block = edge.kind in {"failure", "timeout"} and actions[target].region in {"failure", "timeout", "fallback"}
-            skip = edge.kind in {"failure", "timeout"} and actions[target].region == "main"
-            if (edge.kind in kinds or block or skip) and target not in seen and target not in without:
+            failing = edge.kind in {"failure", "timeout"}
+            block = failing and actions[target].region in {"failure", "timeout", "fallback"}
+            skip = failing and actions[target].region == "main"
+            if (block or skip or (edge.kind in kinds and number not in without)) and target not in seen:
                 seen.add(target)
                 stack.append(target)
     return False

@@ -11,7 +11,7 @@ from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
-from coordlint.explore.spots import TooLargeError
+from coordlint.explore.spots import TURNS, TooLargeError
 from coordlint.explore.story import tell
 from coordlint.finding import Step
 
@@ -56,6 +56,7 @@ class Verdict(NamedTuple):
         violated: the least number of faults of a violation, or None.
         proved: it holds for any number of faults.
         cut: the limit was reached, or the scene is too large to begin with.
+        loops: the scene has loops, which are run with few turns and items only.
     """
 
     scene: str
@@ -64,10 +65,15 @@ class Verdict(NamedTuple):
     violated: int | None
     proved: bool
     cut: bool
+    loops: bool = False
 
     @property
     def words(self) -> str:
         """The verdict, which always says its bound."""
+        return self._bound + (f", with loops of up to {TURNS} turns" if self.loops else "")
+
+    @property
+    def _bound(self) -> str:
         limit = ""
         if self.cut:
             limit = (
@@ -149,7 +155,9 @@ class Verification:
         proved = False
         if violated is None and not search.cut and not settings.without:
             proved = self._is_proved(scene, judge)
-        self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
+        self.verdicts.append(
+            Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut, self._loops(scene))
+        )
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0
@@ -162,6 +170,9 @@ class Verification:
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
         if settings.candidates and not settings.strict and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {subject for one in certain for subject in one.subjects}, search.cut)
+
+    def _loops(self, scene: Scene) -> bool:
+        return any(True for process in scene.processes for _ in self.index.system.actions_of(process, "loop"))
 
     def _is_proved(self, scene: Scene, searched: Judge) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
