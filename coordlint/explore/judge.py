@@ -6,11 +6,14 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from coordlint.explore.parts import DONE, HUNG, LATE, REFUSED, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
+from coordlint.explore.obligations import awaited, listed, mandatory
+from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
+from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
+from coordlint.explore.violation import ON_THE_WAY, Violation, folded
 from coordlint.source import Span
 from coordlint.system import Action, Flow, Message, MessageUse, Step
 
@@ -20,60 +23,7 @@ if TYPE_CHECKING:
     from coordlint.explore.threads import Thread
 
 
-class Violation(NamedTuple):
-    """A property that does not hold.
-
-    Attributes:
-        code: `B1` to `B21`.
-        subject: what it is about, for people; findings about the same subject have the same cause.
-        faults: the least number of faults it needs.
-        text: the fact in one sentence.
-        damage: what it means in the end, in one sentence.
-        place: the statement to look at.
-        path: the moves that lead to it, each with the state before it.
-        repeats: the moves that repeat for ever behind it.
-        also: what else the same cause brings about.
-    """
-
-    code: str
-    subject: str
-    faults: int
-    text: str
-    damage: str
-    place: Span
-    path: tuple[tuple[int, Move], ...] = ()
-    repeats: tuple[tuple[int, Move], ...] = ()
-    also: tuple[Also, ...] = ()
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """What it is about, and what is folded into it."""
-        return self.subject, *(one.subject for one in self.also)
-
-
-class Also(NamedTuple):
-    """A violation that is folded into another one of the same cause: its subject, the fact, its place."""
-
-    subject: str
-    text: str
-    place: Span
-
-
-FOLDED = frozenset({"B13", "B14", "B16"})
-"""Causes that concern many waits alike: one finding for each process, with the others named in it."""
-
-ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
-"""Properties of single states; what follows from their violation in the end is the same finding."""
-
-
-MOST_LOOKED_AT = 10_000
-"""In a scene of more states only single faults are blamed for a flow that comes to rest."""
-
-_ALIKE = {TWICE: DONE, LATE: DONE, HUNG: UNDONE, TWICE_UNDONE: UNDONE}
-"""How far a flow has come does not depend on how often something was done."""
-
-
-class Judge:
+class Judge(Rests):
     """Judges the states of one compiled scene."""
 
     space: Space
@@ -84,7 +34,7 @@ class Judge:
         self.system = compiled.system
         self.sagas = sagas
         self.roots = {n: thread for n, thread in compiled.threads.items() if thread.parent is None}
-        self.mandatory = {n: _mandatory(thread) for n, thread in self.roots.items()}
+        self.mandatory = {n: mandatory(thread) for n, thread in self.roots.items()}
         self.gaps = {n: self._gaps(thread) for n, thread in self.roots.items()}
         self.deeds = {n: list(self._deeds(thread)) for n, thread in self.roots.items()}
 
@@ -102,7 +52,7 @@ class Judge:
             on_the_way = one.code in ON_THE_WAY
             if on_the_way or (one.subject, True) not in kept:
                 kept.setdefault((one.subject, on_the_way), one)
-        told = _folded(list(kept.values()))
+        told = folded(list(kept.values()))
         return [*told, *self._dead(search), *self._orphans(search, told)]
 
     # -------------------------------------------------------------------------------------------- ends
@@ -133,7 +83,7 @@ class Judge:
                 standing = [name for name, _, code, _ in self._ledger(number, locals_) if code in STANDING]
                 if standing:
                     text = f"{thread.name} forgets what it has done when its host crashes"
-                    damage = f"{_listed(standing)} stay done, and nobody goes on or undoes them"
+                    damage = f"{listed(standing)} stay done, and nobody goes on or undoes them"
                     yield "B14", thread.name, text, damage, thread.process.place
             elif where == "failed":
                 yield from self._half_undone(number, thread, locals_)
@@ -145,10 +95,10 @@ class Judge:
     def _stuck(self, thread: Thread, where: str, number: int) -> tuple[str, str, str, str, Span]:
         if number < 0:
             names = [f"`{use.message.name}`" for use in thread.process.triggers[0].uses]
-            text = f"{thread.name} can wait for ever for all of {_listed(names)}"
+            text = f"{thread.name} can wait for ever for all of {listed(names)}"
             return "B2", f"{thread.name} start", text, f"{thread.name} never starts", thread.process.place
         action = self.system.actions[number]
-        what = _awaited(action, self.system.actions)
+        what = awaited(action, self.system.actions)
         text = f"{thread.name} can wait for ever for {what}"
         return "B2", f"{thread.name} waits {number}", text, f"{thread.name} never ends", action.span
 
@@ -185,197 +135,6 @@ class Judge:
                     f"{thread.name} counts as done without {name}",
                     step.place,
                 )
-
-    # -------------------------------------------------------------------------------------------- flows at rest
-
-    def _goals(self, locals_: tuple[int, ...]) -> frozenset[int] | None:
-        """Which of its goals a flow has reached; None if it declares none."""
-        if self.compiled.goals is None:
-            return None
-        number, sets = self.compiled.goals
-        return sets[locals_[number]]
-
-    def _is_forsaken(self, locals_: tuple[int, ...], *, waited_for: bool = False) -> bool:
-        """Whether a flow rests without success or failure, and nothing else says so: no process waits, fails or refuses.
-
-        Args:
-            locals_: how everything rests.
-            waited_for: a handler may still wait for an answer.
-        """
-        flow = self.compiled.scene.root
-        if (
-            not isinstance(flow, Flow)
-            or flow.success is None
-            or self.compiled.goals is None
-            or self._has_ended(locals_)
-        ):
-            return False
-        for number, thread in self.roots.items():
-            where = thread.spots[locals_[number]].where[0]
-            if where == "call" and waited_for and thread.process.kind != "workflow":
-                continue
-            if where == "failed" and thread.process.kind != "workflow" and not self._is_entry(thread):
-                continue
-            if where not in {"idle", "done"} or (where == "done" and thread.process.workflow in flow.success.targets):
-                return False
-        return not any(
-            code == REFUSED and deed.message in self.compiled.scene.starts
-            for number, part in self.compiled.parts.items()
-            for deed, code in zip(part.deeds, part.codes[locals_[number]], strict=True)
-        )
-
-    def _is_entry(self, thread: Thread) -> bool:
-        """Whether the scene begins with it, so that the caller is told."""
-        uses = [use.message for trigger in thread.process.triggers for use in trigger.uses]
-        return any(message in self.compiled.scene.starts for message in uses)
-
-    def _rest(self, locals_: tuple[int, ...]) -> tuple[object, ...]:
-        """How everything rests, in words that do not depend on the numbers of the local states."""
-        compiled = self.compiled
-        told: list[object] = []
-        for number, local in enumerate(locals_):
-            if number in compiled.threads:
-                told.append(compiled.threads[number].spots[local].where)
-            elif number in compiled.parts:
-                told.append(tuple(_ALIKE.get(code, code) for code in compiled.parts[number].codes[local]))
-        told += [part.states[locals_[part.number]] for part in compiled.gatherings]
-        return tuple(told)
-
-    def _calm_rests(self, search: Search) -> Iterator[tuple[int, ...]]:
-        for state in search.terminals:
-            if search.layers[state] == 0:
-                locals_ = search.space.locals(state)
-                if self._is_forsaken(locals_):
-                    yield locals_
-
-    def _at_rest(self, search: Search) -> Iterator[Violation]:
-        """How a flow comes to rest short of its goals: as designed, or by a fault; one violation for each cause."""
-        flow = self.compiled.scene.root
-        if not isinstance(flow, Flow) or flow.success is None:
-            return
-        space = search.space
-        for state in search.terminals:
-            if search.layers[state] == 0 and self._is_forsaken(space.locals(state)):
-                yield from self._by_design(flow, state, search)
-        # A fault is to blame where a goal can be reached in front of it and none behind it.
-        open_ = search.leading_to({state for state in search.free if self._has_ended(space.locals(state))})
-        ends = {
-            waited_for: {s for s in search.terminals if self._is_forsaken(space.locals(s), waited_for=waited_for)}
-            for waited_for in (False, True)
-        }
-        ways = {waited_for: search.leading_to(aims) for waited_for, aims in ends.items()}
-        seen: set[tuple[str, int, int]] = set()
-        blamed = 0
-        for state, layer in search.layers.items():
-            if (
-                layer >= search.complete
-                or (blamed and layer >= blamed)
-                or (layer and len(search.layers) > MOST_LOOKED_AT)
-            ):
-                break
-            moves = space.moves(state) if state in open_ else []
-            anyway = {id(move.choice) for move in moves if not move.price and move.choice and move.target not in open_}
-            for move in moves:
-                if id(move.choice) in anyway:
-                    continue
-                key = (move.what, move.component, move.kind)
-                waited_for = move.what == "publish" and move.component in self.compiled.parts
-                if not move.price or key in seen or move.target in open_ or move.target not in ways[waited_for]:
-                    continue
-                seen.add(key)
-                blamed = layer + 1
-                path = (
-                    *search.path(state), (state, move), *search.onwards(move.target, ends[waited_for], ways[waited_for])
-                )  # fmt: skip
-                yield self._forsaken(flow, layer + 1, move, path)
-
-    def _has_ended(self, locals_: tuple[int, ...]) -> bool:
-        """Whether a flow has reached its success or one of its failures."""
-        flow = self.compiled.scene.root
-        reached = self._goals(locals_)
-        if not isinstance(flow, Flow) or flow.success is None or reached is None:
-            return False
-        wanted = range(len(flow.success.targets))
-        success = (all if flow.success.mode == "all" else any)(number in reached for number in wanted)
-        return success or any(number >= len(wanted) for number in reached)
-
-    def _by_design(self, flow: Flow, state: int, search: Search) -> Iterator[Violation]:
-        """Without a fault: a business failure that nobody announces, or that leaves something done."""
-        locals_ = search.space.locals(state)
-        path = tuple(search.path(state))
-        if self._has_nothing_to_do(path):
-            return
-        deeds = [
-            (deed, code, part.name)
-            for number, part in self.compiled.parts.items()
-            for deed, code in zip(part.deeds, part.codes[locals_[number]], strict=True)
-            if deed.process is not None
-        ]
-        refused = [one for one in deeds if one[1] == REFUSED]
-        for no, _, by in refused:
-            left = [f"{deed.name} of {name}" for deed, code, name in deeds if code in STANDING and name != by]
-            if left and flow.failure is None:
-                text = (
-                    f"flow {flow.name} can end without success and leave {_listed(left)} done: {by} refuses {no.name}"
-                )
-                damage = "nobody announces the failure, and nobody undoes what was done before"
-                yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, path)
-        if flow.failure is not None:
-            waits = self._gatherings(locals_)
-            text = f"flow {flow.name} can come to rest without success or failure"
-            text += f": {refused[0][2]} refuses {refused[0][0].name}" if refused else ""
-            damage = f"flow {flow.name} never ends" + (f": {waits[0]}" if waits else "")
-            last = next((deed.span for deed, _, _ in refused), flow.place)
-            subject = f"flow {flow.name} {refused[0][0].name if refused else ''}".strip()
-            yield Violation("B2", subject, 0, text, damage, last, path)
-
-    def _has_nothing_to_do(self, path: tuple[tuple[int, Move], ...]) -> bool:
-        """Whether a `for each` had no items on the way: then there was nothing to come to an end."""
-        for _, move in path:
-            trail = self.compiled.notes[move.choice.note].trail if move.choice and move.choice.note >= 0 else ()
-            for number in trail:
-                loop = self.system.actions[number]
-                if loop.kind == "loop" and loop.mode != "repeat" and trail.count(number) == 1:
-                    body = {edge.target for edge in loop.edges if edge.kind == "body"}
-                    if not body & set(trail):
-                        return True
-        return False
-
-    def _forsaken(self, flow: Flow, faults: int, move: Move, path: tuple[tuple[int, Move], ...]) -> Violation:
-        """A flow that comes to rest because of a fault, under the name of that fault."""
-        name = self.compiled.tables.kinds[move.kind].name if move.kind >= 0 else ""
-        code = {"publish": "B13", "park": "B16", "overtake": "B15", "crash": "B14"}.get(move.what, "B2")
-        what = {
-            "publish": f"the service crashes before `{name}` has all its consequences",
-            "park": f"`{name}` is set aside",
-            "lose": f"`{name}` is lost",
-            "overtake": f"`{name}` comes too early",
-        }.get(move.what, self._text(move))
-        end = "without success or failure" if flow.failure is not None else "without success"
-        text = f"flow {flow.name} can come to rest {end}: {what}"
-        damage = f"flow {flow.name} never ends, and nobody is told"
-        place = self._home(move.component)
-        subject = f"flow {flow.name} {move.what} {self.compiled.tables.components[move.component].name} {name}"
-        return Violation(code, subject, faults, text, damage, place, path)
-
-    def _home(self, component: int) -> Span:
-        """Where the process of a component stands."""
-        if component in self.compiled.threads:
-            return self.compiled.threads[component].process.place
-        if component in self.compiled.parts:
-            part = self.compiled.parts[component]
-            return part.deeds[0].span if part.deeds else part.undoings[0].process.place
-        return next((one.process.place for one in self.compiled.gatherings if one.number == component),
-                    self.compiled.scene.place)  # fmt: skip
-
-    def _gatherings(self, locals_: tuple[int, ...]) -> list[str]:
-        found = []
-        for part in self.compiled.gatherings:
-            bits = part.states[locals_[part.number]]
-            if any(bits) and not all(bits):
-                names = [f"`{use.message.name}`" for use, bit in zip(part.uses, bits, strict=True) if not bit]
-                found.append(f"{part.process.name} of {part.name} still waits for {_listed(names)}")
-        return found
 
     # -------------------------------------------------------------------------------------------- ledgers
 
@@ -432,11 +191,6 @@ class Judge:
         ended = (self._text(move) for _, move in path if move.what in {"early", "late"})
         given_up = any("gives up" in words and subject in words for words in ended)
         return ("B11" if code == "B1" and given_up else code), text
-
-    def _text(self, move: Move) -> str:
-        if move.choice is None or move.choice.note < 0:
-            return ""
-        return self.compiled.notes[move.choice.note].text
 
     # -------------------------------------------------------------------------------------------- on the way
 
@@ -508,7 +262,7 @@ class Judge:
             seen |= places
             if cycle and all(move.what == "deliver" and move.component in self.compiled.parts for _, move in cycle):
                 names = list(dict.fromkeys(f"`{self.compiled.tables.kinds[move.kind].name}`" for _, move in cycle))
-                text, damage, code = f"{_listed(names)} cause each other for ever", "messages go round for ever", "B4"
+                text, damage, code = f"{listed(names)} cause each other for ever", "messages go round for ever", "B4"
             else:
                 text, damage, code = f"{scene.name} can go on for ever without coming to an end", "it never ends", "B3"
             words = " ".join(place.text.split())
@@ -533,12 +287,12 @@ class Judge:
             if any((all if goals.mode == "all" else any)(n in one for n in wanted) for one in seen):
                 return None
             names = [f"`{t.message.name}`" if isinstance(t, MessageUse) else f"`{t.name}`" for t in goals.targets]
-            text = f"{scene.name} cannot reach {_listed(names, goals.mode == 'any')} even if nothing goes wrong"
+            text = f"{scene.name} cannot reach {listed(names, goals.mode == 'any')} even if nothing goes wrong"
             silent = [
                 f"`{t.message.name}`" for t in goals.targets if isinstance(t, MessageUse) and not self._is_sent(t)
             ]
             if silent:
-                damage = f"nothing that follows from its start sends {_listed(silent, any_=True)}"
+                damage = f"nothing that follows from its start sends {listed(silent, any_=True)}"
         elif isinstance(scene.root, Flow):
             return None
         else:
@@ -630,92 +384,3 @@ class Judge:
             if any(use.message.name == name for use in action.uses):
                 return action.span
         return thread.process.place
-
-
-def _folded(found: list[Violation]) -> list[Violation]:
-    """One violation for each cause: waits of one process that end for the same reason are told with the first of them."""
-    first: dict[tuple[str, ...], int] = {}
-    told: list[Violation] = []
-    for one in found:
-        process, _, rest = one.subject.partition(" waits ")
-        key: tuple[str, ...] = (one.subject, one.code)
-        if rest and (one.code in FOLDED or (one.code == "B2" and "the answer to" in one.text)):
-            key = (process, one.code)
-        elif one.subject.startswith("flow ") and one.faults:
-            key = ("flow", one.code)
-        if key in first:
-            main = told[first[key]]
-            also = Also(one.subject, one.text, one.place)
-            told[first[key]] = main._replace(also=(*main.also, also))
-        else:
-            first[key] = len(told)
-            told.append(one)
-    return told
-
-
-def _mandatory(thread: Thread) -> set[Step]:
-    """The steps without which a workflow cannot end well: all ways to its end lead through them."""
-    if thread.process.kind != "workflow":
-        return set()
-    actions = thread.actions
-    kinds = {"ok", "next", "branch", "body", "exit"}
-    found: set[Step] = set()
-    for step in thread.process.steps:
-        own = {n for n in step.actions if actions[n].kind in {"call", "send"}}
-        if own and not _passes(thread, thread.process.start, own, kinds):
-            found.add(step)
-    return found
-
-
-def _passes(thread: Thread, start: int, without: set[int], kinds: set[str]) -> bool:
-    """Whether the end can be reached without those actions; every branch of a fork has to be passed."""
-    actions = thread.actions
-    inside: set[int] = set()
-    for fork, branches in _all_forks(thread):
-        if actions[fork].mode != "any":
-            for branch in branches:
-                if not _reaches(thread, branch.entry, branch.join, without, kinds):
-                    inside.add(fork)
-    return _reaches(thread, start, thread.process.actions[-1], without | inside, kinds)
-
-
-def _all_forks(thread: Thread) -> list[tuple[int, list[Thread]]]:
-    found = list(thread.branches.items())
-    for branches in thread.branches.values():
-        for branch in branches:
-            found += _all_forks(branch)
-    return found
-
-
-def _reaches(thread: Thread, start: int, end: int, without: set[int], kinds: set[str]) -> bool:
-    actions = thread.actions
-    seen, stack = {start}, [start]
-    while stack:
-        number = stack.pop()
-        if number == end:
-            return True
-        for edge in actions[number].edges:
-            target = edge.target
-            failing = edge.kind in {"failure", "timeout"}
-            block = failing and actions[target].region in {"failure", "timeout", "fallback"}
-            skip = failing and actions[target].region == "main"
-            if (block or skip or (edge.kind in kinds and number not in without)) and target not in seen:
-                seen.add(target)
-                stack.append(target)
-    return False
-
-
-def _awaited(action: Action, actions: list[Action]) -> str:
-    if action.kind == "call":
-        return f"the answer to `{action.message.name}`"
-    if action.kind == "fork":
-        return "its parallel branches"
-    arms = [actions[edge.target] for edge in action.edges] if action.kind == "choice" else [action]
-    return _listed([f"`{use.message.name}`" for arm in arms for use in arm.uses], any_=True)
-
-
-def _listed(names: list[str], any_: bool = False) -> str:
-    names = list(dict.fromkeys(names))
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} {'or' if any_ else 'and'} {names[-1]}"

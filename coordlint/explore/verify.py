@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.judge import Judge, Violation
+from coordlint.explore.judge import Judge
 from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TURNS, TooLargeError
 from coordlint.explore.story import tell
+from coordlint.explore.violation import Violation
 from coordlint.finding import Step
 
 if TYPE_CHECKING:
