@@ -185,6 +185,11 @@ CASES = {
         "service Q { outbox  handles Next { idempotent by id  writes Db.y  succeeds or fails } }",
         {("B2", 0)}, "violated (needs 0 faults)", {"done": 0, "failed": 0, "fork": 0},
     ),
+    "`parallel` in a loop begins anew in each turn": Case(
+        w("repeat { parallel { branch a { emits Asked  awaits Answered }  branch b { emits Extra  awaits Refused } } }")
+        + "service P { outbox  on Asked { idempotent by id  emits Answered }  on Extra { idempotent by id  emits Refused } }",
+        set(), PROVED + LOOPS, {"done": 0},
+    ),
     "`parallel any`: the first one wins": Case(
         w("parallel any { calls P.Do { timeout 1s  attempts unlimited }  branch b { emits Asked  awaits Extra } }")
         + do(SURE) + "service X { outbox  on Asked { idempotent by id  emits Extra or emits Answered } }",

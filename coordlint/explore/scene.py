@@ -204,9 +204,9 @@ def in_loops(process: Process, system: System) -> set[int]:
     actions = [system.actions[number] for number in process.actions]
     found: set[int] = set()
     for loop in actions:
-        ends = [one.id for one in actions for edge in one.edges if edge.target == loop.id and one.id >= loop.id]
-        if loop.kind == "loop" and ends:
-            found.update(range(loop.id, max(ends) + 1))
+        if loop.kind == "loop":
+            ends = [one.id for one in actions for edge in one.edges if edge.target == loop.id and one.id >= loop.id]
+            found.update(range(loop.id, max(ends, default=loop.id) + 1))
         elif loop.mode == "goto":
             aims = [edge.target for edge in loop.edges if edge.target <= loop.id]
             found.update(number for aim in aims for number in range(aim, loop.id + 1))

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from coordlint.explore.scene import in_loops
 from coordlint.explore.spots import MOST_LOCAL, Run, Spot, TooLargeError, turn
 from coordlint.explore.tables import Act, Component, Row, reach
 from coordlint.system import Action, Edge, Process, Step
@@ -43,6 +44,7 @@ class Thread:
         self.branches: dict[int, list[Thread]] = {}
         self.spots: list[Spot] = []
         self.numbers: dict[Spot, int] = {}
+        self.looped = in_loops(process, compiler.system)
         self.steps: list[Step] = process.steps
         self.step_numbers = {id(step): n for n, step in enumerate(self.steps)}
         self.failed = process.actions[1] if len(process.actions) > 1 else -1
@@ -115,7 +117,7 @@ class Thread:
 
     def _leave(self, spot: Spot, rows: dict[int, list[Row]], acts: list[Act]) -> None:
         kind, number = spot.where
-        if kind in {"idle", "arm"} or (kind == "parked" and number == 0):
+        if kind in {"idle", "arm"} or (kind == "parked" and number == 0 and self.fork in self.looped):
             self._start(spot, rows)
             if kind != "parked":
                 return
