@@ -212,13 +212,15 @@ class Design:
         """What every workflow and flow can come to under faults: as far as `verify` says, else with one at most."""
         from coordlint.explore.verify import Verification
 
-        if self.verify is None:
-            from coordlint.explore.memory import Memory
-            from coordlint.explore.trials import SHORT
+        if self.verify is not None:
+            settings = self.verify._replace(strict=self.verify.strict or self.strict)
+            return Verification(self.index, self.sagas, settings)
+        from coordlint.explore.memory import Memory
+        from coordlint.explore.trials import SHORT
 
-            memory = Memory(os.path.realpath(self.sources[0].path), SHORT) if self.remember else None
-            return Verification(self.index, self.sagas, SHORT, memory)
-        return Verification(self.index, self.sagas, self.verify)
+        settings = SHORT._replace(strict=self.strict)
+        memory = Memory(os.path.realpath(self.sources[0].path), settings) if self.remember else None
+        return Verification(self.index, self.sagas, settings, memory)
 
     @cached_property
     def trials(self) -> Trials:

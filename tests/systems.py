@@ -4,18 +4,26 @@ Run it to print the table of the README, or with names of designs to see every f
 
     python tests/systems.py
     python tests/systems.py eshop ftgo
+    python tests/systems.py --verified
+
+With `--verified`, the models run under faults and the table says for how many of the behavioural defects a run is found. In
+an expectation file, `verified` names the rules of which one has to find the defect (at its `names`, or at `verified_names`),
+`unverified` says in one sentence why no run can show it, and `verified` of a clean entry names the rules that may not accuse it.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coordlint.check import check
+from coordlint.check import check, select_rules
 from coordlint.design import load
+from coordlint.explore.verify import Settings
 from coordlint.finding import Finding
 
 SYSTEMS = Path(__file__).parent.parent / "fixtures" / "systems"
@@ -32,6 +40,56 @@ class Outcome(NamedTuple):
     accused: list[tuple[dict[str, Any], Finding]]
     clean: int
     unexplained: list[Finding]
+
+
+class Verified(NamedTuple):
+    """One design whose model ran, held against its behavioural defects."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    found: dict[str, Finding]
+    missed: list[dict[str, Any]]
+    excused: list[dict[str, Any]]
+    accused: list[tuple[dict[str, Any], Finding]]
+    clean: int
+
+
+STATES = 20_000
+"""So many states of a scene are looked at here; the behaviour of every defect shows in fewer."""
+
+BEHAVIOURAL = re.compile(r"SAG\d+|DLV\d+|MIX\d+|EVT207|EVT211|RES809|SPF102")
+"""Rules about what happens in time: a defect that one of them finds is one of behaviour."""
+
+
+def is_behavioural(defect: dict[str, Any]) -> bool:
+    """Whether a known defect is one of behaviour, which runs of the model are there to show."""
+    return bool(defect["detectable"]) and any(BEHAVIOURAL.fullmatch(code) for code in defect["codes"])
+
+
+@cache
+def verify(path: Path) -> Verified:
+    """Run the model of the design beside an expectation file, under the default profile."""
+    expected = tomllib.loads(path.read_text(encoding="utf-8"))
+    design = load(str(path.parent / expected["design"]))
+    design.verify = Settings(limit=STATES)
+    findings = check(design, select_rules(select=["VER"], verified=True)).findings
+    found: dict[str, Finding] = {}
+    missed, excused = [], []
+    for defect in filter(is_behavioural, expected.get("defect", ())):
+        names = defect.get("verified_names", defect["names"])
+        matches = [f for f in findings if f.code in defect.get("verified", ()) and _mentions(_everything(f), names)]
+        if matches:
+            found[defect["id"]] = matches[0]
+        else:
+            (excused if "unverified" in defect else missed).append(defect)
+    accused = [
+        (clean, f)
+        for clean in expected.get("clean", ())
+        for f in findings
+        if f.code in clean.get("verified", ()) and _mentions(f.message, clean["names"])
+    ]
+    name = path.name.removesuffix(".expect.toml")
+    return Verified(name, findings, found, missed, excused, accused, len(expected.get("clean", ())))
 
 
 def expectations() -> list[Path]:
@@ -104,6 +162,25 @@ def _row(name: str, row: list[int]) -> str:
     return f"| {name} | {known} | {visible} | {found} | {recall} | {clean} | {accused} | {findings} |"
 
 
+def verified_table(outcomes: list[Verified]) -> Iterator[str]:
+    """The lines of the Markdown table of the runs."""
+    yield "| design | behavioural defects | with a run | recall | clean entries | accused | findings |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
+    total = [0] * 5
+    for one in outcomes:
+        defects = len(one.found) + len(one.missed) + len(one.excused)
+        row = [defects, len(one.found), one.clean, len(one.accused), len(one.findings)]
+        total = [a + b for a, b in zip(total, row, strict=True)]
+        yield _verified_row(one.name, row)
+    yield _verified_row("**all**", total)
+
+
+def _verified_row(name: str, row: list[int]) -> str:
+    defects, found, clean, accused, findings = row
+    recall = f"{found / defects:.0%}" if defects else "–"
+    return f"| {name} | {defects} | {found} | {recall} | {clean} | {accused} | {findings} |"
+
+
 def details(one: Outcome) -> Iterator[str]:
     """Every expectation and every finding of one design."""
     yield f"== {one.name}"
@@ -123,8 +200,18 @@ def _line(finding: Finding) -> str:
 
 
 if __name__ == "__main__":
-    chosen = [judge(path) for path in expectations() if not sys.argv[1:] or any(a in path.name for a in sys.argv[1:])]
-    if sys.argv[1:]:
+    words = [word for word in sys.argv[1:] if word != "--verified"]
+    paths = [path for path in expectations() if not words or any(word in path.name for word in words)]
+    if "--verified" in sys.argv:
+        print("\n".join(verified_table([verify(path) for path in paths])))
+        for path in paths:
+            for defect in verify(path).missed:
+                print(f"  MISSED  {defect['id']} {defect.get('verified')} {defect['names']}: {defect['fact']}")
+            for clean, finding in verify(path).accused:
+                print(f"  ACCUSED {clean['names']}: {_line(finding)}")
+        sys.exit()
+    chosen = [judge(path) for path in paths]
+    if words:
         for one in chosen:
             print("\n".join(details(one)))
     print("\n".join(table(chosen)))

@@ -51,3 +51,24 @@ def test_recall_is_at_least_nine_in_ten() -> None:
 def test_the_readme_shows_the_table() -> None:
     table = "\n".join(systems.table([systems.judge(path) for path in PATHS]))
     assert table in (ROOT / "README.md").read_text(encoding="utf-8"), "run python tests/systems.py and paste its table"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name.removesuffix(".expect.toml"))
+def test_every_defect_of_behaviour_has_a_run_or_a_reason(path: Path) -> None:
+    outcome = systems.verify(path)
+    assert not [f"{defect['id']} {defect.get('verified')}" for defect in outcome.missed]
+    assert not [defect["id"] for defect in outcome.excused if "verified" in defect]
+    steps = {key: [f for f in outcome.findings if f is finding and f.steps] for key, finding in outcome.found.items()}
+    assert not [key for key, shown in steps.items() if not shown]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name.removesuffix(".expect.toml"))
+def test_no_run_accuses_what_is_clean(path: Path) -> None:
+    outcome = systems.verify(path)
+    assert not [f"{clean['fact']} <- {systems._line(finding)}" for clean, finding in outcome.accused]
+
+
+def test_the_readme_shows_the_table_of_the_runs() -> None:
+    table = "\n".join(systems.verified_table([systems.verify(path) for path in PATHS]))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert table in text, "run python tests/systems.py --verified and paste its table"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from coordlint.design import Design, load
 from coordlint.source import Source
 
 
-def saga(steps: int, **changes: str) -> Design:
+def saga(steps: int, **changes: Any) -> Design:
     """A correct saga of so many steps; see :func:`text` for what can be changed."""
     return load("saga.coord", stdin=Source("saga.coord", text(steps, **changes)))
 
@@ -19,14 +21,24 @@ def text(
     outbox: str = "outbox",
     state: str = "state in OrdersDb",
     timeout: str = "timeout 2s  attempts 2",
-    first: str = "compensate P0.Undo0 { timeout 2s  attempts unlimited }",
+    first: str | None = None,
     parallel: bool = False,
     name: str = "",
+    at: int = 0,
+    announced: int | None = None,
 ) -> str:
     """A workflow that calls `steps` services; each may refuse and is undone when a later one does.
 
-    The changes concern the first step (its idempotency, the fence of its compensation, its compensation and limit), the
-    outbox of all services, and where the workflow keeps its state.
+    Args:
+        steps: how many.
+        idempotent, fences, timeout, first: of the step `at`: its idempotency, the fence of its compensation, its limit and
+            its compensation.
+        outbox: of all services but the one that acts on the event.
+        state: where the workflow keeps its state.
+        parallel: the steps run side by side.
+        name: behind every name, so that several sagas can stand in one design.
+        at: the step that the changes concern.
+        announced: behind that step the saga publishes an event, and the flow succeeds when another service has acted on it.
     """
     n = name
     lines = [
@@ -38,7 +50,7 @@ def text(
         f"service Orders{n} {{ {outbox} }}",
     ]
     for i in range(steps):
-        own = (idempotent, fences) if i == 0 else ("idempotent by id", "fences")
+        own = (idempotent, fences) if i == at else ("idempotent by id", "fences")
         lines.append(
             f'service P{i}{n} {{ {outbox}  handles Do{i}{n} {{ {own[0]}  writes StockDb{n}.s{i}  succeeds or fails "no" }}'
             f"  handles Undo{i}{n} {{ compensates Do{i}{n}  idempotent by id  {own[1]}  writes StockDb{n}.s{i} }} }}"
@@ -47,10 +59,18 @@ def text(
     lines.append(f"workflow W{n} in Orders{n} {{ starts on Start{n}  idempotent by id  {kept}")
     lines += ["parallel {"] if parallel else []
     for i in range(steps):
-        undo = f"compensate P{i}{n}.Undo{i}{n} {{ timeout 2s  attempts unlimited }}" if i or n else first
-        limit = timeout if i == 0 else "timeout 2s  attempts 2"
+        undo = f"compensate P{i}{n}.Undo{i}{n} {{ timeout 2s  attempts unlimited }}"
+        undo = first if first is not None and i == at else undo
+        limit = timeout if i == at else "timeout 2s  attempts 2"
         lines.append(f"  step s{i} calls P{i}{n}.Do{i}{n} {{ {limit}  {undo} }}")
+        lines += [f"  emits Done{n}"] if i == announced else []
     lines += ["}"] if parallel else []
     lines.append("}")
-    lines.append(f"flow F{n} {{ starts with Start{n} from Shopper{n}  succeeds with W{n} }}")
+    if announced is not None:
+        lines.append(f"event Done{n}, Shipped{n}")
+        lines.append(
+            f"service Ship{n} {{ outbox  on Done{n} {{ idempotent by id  writes StockDb{n}.parcel  emits Shipped{n} }} }}"
+        )
+    goal = f"Shipped{n}" if announced is not None else f"W{n}"
+    lines.append(f"flow F{n} {{ starts with Start{n} from Shopper{n}  succeeds with {goal} }}")
     return "\n".join(lines) + "\n"

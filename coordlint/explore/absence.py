@@ -9,9 +9,9 @@ from coordlint.finding import Label, Step
 from coordlint.system import Action, Message, Process
 
 if TYPE_CHECKING:
-    from coordlint.explore.judge import Violation
     from coordlint.explore.story import Sent, Tale
     from coordlint.explore.threads import Thread
+    from coordlint.explore.violation import Violation
 
 WAITING = frozenset({"call", "await", "fork", "undoing", "arm"})
 """Where a thread rests that is stuck."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from coordlint.explore.conduct import Conduct
-from coordlint.explore.scene import Scene, affected
+from coordlint.explore.conduct import Conduct, called, exclude
+from coordlint.explore.parts import ONCE
+from coordlint.explore.scene import Scene, affected, in_loops
 from coordlint.explore.threads import Thread
 from coordlint.graph import Index
 from coordlint.system import Action, Channel, Fact, Message, Process, Service
@@ -16,6 +17,7 @@ class Carriage(Conduct):
     scene: Scene
     members: set[Process]
     homes: dict[Process, int]
+    places: dict[tuple[Process, Message, int], int]
     strangers: dict[Message, int]
     callers: dict[Message, list[Action]]
     emitters: dict[Message, list[Action]]
@@ -23,14 +25,28 @@ class Carriage(Conduct):
     keys: dict[int, Message]
     markers: dict[tuple[str, Process], Message]
     _queues: dict[tuple[str, int], list[int]]
+    _repeating: set[Message]
+    _inside_kinds: dict[int, bool]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
         found = [kind for key, kind in self.out.kinds.items() if key[0] in {"goal", "order"} and key[-1] is subject]
         return tuple(found)
 
     def reached(self, process: Process) -> tuple[int, ...]:
-        """What observers hear when a workflow has ended well."""
-        return self._seen(process)
+        """What observers hear when a process that waits has ended well."""
+        return self._seen(process) + (self.achieved(process.command) if process.command is not None else ())
+
+    def achieved(self, message: Message) -> tuple[int, ...]:
+        """What observers hear when a request is carried out."""
+        return tuple(
+            k
+            for key, k in self.out.kinds.items()
+            if key[0] == "goal" and key[-1] is message and message.kind != "event"
+        )
+
+    def _asked(self, message: Message, *, taken: bool) -> tuple[int, ...]:
+        """What observers hear when a request is sent: that it is; and that it is as good as done, if nobody here takes it."""
+        return tuple(kind for kind in self._seen(message) if not (taken and kind in self.achieved(message)))
 
     # -------------------------------------------------------------------------------------------- kinds
 
@@ -40,14 +56,27 @@ class Carriage(Conduct):
         to = branch.number if what in {"go", "undo"} else branch.parent.number
         return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=what == "undo")
 
+    def home(self, process: Process, message: Message, site: int = -1) -> int:
+        """The component of a process that takes a message, from that place if it tells them apart."""
+        number = self.places.get((process, message, site))
+        return self.homes[process] if number is None else number
+
+    def stays_inside(self, kind: int) -> bool:
+        """Whether a kind never leaves its process: what a thread and its branches tell each other, and that it has ended."""
+        if len(self._inside_kinds) != len(self.out.kinds):
+            names = {"go", "done", "bad", "undo", "undone"}
+            self._inside_kinds = {number: key[0] in names or (key[0] == "goal" and isinstance(key[1], Process))
+                                  for key, number in self.out.kinds.items()}  # fmt: skip
+        return self._inside_kinds[kind]
+
     def request(self, action: Action) -> tuple[int, ...]:
         """The kinds that a call or send puts in flight."""
         consumers = [p for p in self.index.started.get(action.message, ()) if p in self.members]
-        found = [self._requested(action, self.homes[process], process) for process in consumers]
+        found = [self._requested(action, self.home(process, action.message), process) for process in consumers]
         found += [self._arriving(action.message, number, action) for number in self.waits.get(action.message, ())]
         if not found and action.message in self.strangers:
             found = [self._requested(action, self.strangers[action.message], None)]
-        return tuple(found) + self._seen(action.message)
+        return tuple(found) + self._asked(action.message, taken=bool(found) and not self.waits.get(action.message))
 
     def _requested(self, action: Action, to: int, process: Process | None) -> int:
         key = ("request", action.id, to)
@@ -55,11 +84,18 @@ class Carriage(Conduct):
             channel = action.message.channel
             if action.kind == "call" and channel is None:
                 loss, facts = self._unanswered(action)
-                kind = self.out.kind(key, action.message.name, to, loss=loss)
+                kind = self.out.kind(
+                    key, action.message.name, to, loss=loss, patient=self._queues_up(action.message, to)
+                )
                 self.out.kind_facts[kind] = facts
             else:
                 self._travelling(key, action.message, to, channel, action.process.service, process)
         return self.out.kinds[key]
+
+    def _queues_up(self, message: Message, to: int) -> bool:
+        """Whether a message waits until the handler is done with the one before: it comes more than once on purpose."""
+        thread = self.out.threads.get(to)
+        return thread is not None and thread.process.kind != "workflow" and message in self._repeating
 
     def _unanswered(self, action: Action) -> tuple[str, tuple[str, ...]]:
         """Whether a direct call may be lost; where no limit is declared, nobody has said what happens then."""
@@ -92,8 +128,12 @@ class Carriage(Conduct):
             dead = channel.fact("dead_letter").value.channel
             watched = any(dead in monitor.watches for monitor in self.system.monitors.values())
             loss = loss or ("" if watched else "park")
+        given_up: tuple[str, ...] = ()
+        if channel is not None and channel.fact("dead_letter").absent and process is not None and not loss:
+            loss, given_up = self._gives_up(process, channel)
+        patient = patient or self._queues_up(message, to)
         kind = self.out.kind(key, message.name, to, copies=copies, loss=loss, patient=patient)
-        self.out.kind_facts[kind] = () if delivery.declared or once else (name,)
+        self.out.kind_facts[kind] = (*(() if delivery.declared or once else (name,)), *given_up)
         ordering = channel.fact("ordering") if channel is not None else Fact()
         stem = channel.name if channel is not None else f"from {sender.name}" if sender is not None else message.name
         if ordering.declared and ordering.value == "unordered":
@@ -105,6 +145,15 @@ class Carriage(Conduct):
             self._queues.setdefault((group, to), []).append(kind)
         return kind
 
+    def _gives_up(self, process: Process, channel: Channel) -> tuple[str, tuple[str, ...]]:
+        """Whether a message that cannot be handled is gone at last; where nobody says how often it is tried, that is open."""
+        attempts = process.fact("attempts")
+        name = f"{process.path}|keeps trying"
+        fact = Fact("absent", None, attempts.span) if attempts.declared else Fact()
+        text = f"`{channel.name}` drops what {called(process)} cannot handle"
+        good = self.facts.good(fact, name, text, process.place, f"a `dead-letter` for `{channel.name}`")
+        return ("" if good else "lose"), (() if attempts.declared else (name,))
+
     def _order(self) -> None:
         """Kinds that share an ordered channel to one consumer keep their order; alone, a kind needs none."""
         tables = self.out.tables
@@ -114,24 +163,20 @@ class Carriage(Conduct):
                     tables.kinds[kind] = tables.kinds[kind]._replace(queue=tables.queues)
                 tables.queues += 1
 
-    def published(self, action: Action) -> tuple[int, ...]:
-        """The kinds that an event becomes: one for each consumer."""
+    def published(self, action: Action) -> list[tuple[int, ...]]:
+        """The kinds that an event becomes, one for each consumer; where guards exclude each other, one way for each of them."""
         message = action.message
-        found = []
-        for process in self.index.started.get(message, ()):
-            if process in self.members:
-                found.append(self._event(message, self.homes[process], process, action))
-        found += [self._arriving(message, number, action) for number in self.waits.get(message, ())]
-        return tuple(dict.fromkeys(found)) + self._seen(message)
+        takers = [process for process in self.index.started.get(message, ()) if process in self.members]
+        waits = [self._arriving(message, number, action) for number in self.waits.get(message, ())]
+        ways = []
+        for left_out in _left_out(takers):
+            found = [self._event(message, process, action) for process in takers if process not in left_out]
+            ways.append(tuple(dict.fromkeys(found + waits)) + self._seen(message))
+        return ways
 
-    def _event(self, message: Message, to: int, process: Process, action: Action | None) -> int:
-        part = self.out.parts.get(to)
-        site = -1
-        deeds = part.deeds if part is not None and action is not None else []
-        if action is not None and any(
-            d.process is process and d.message is message and d.site == action.id for d in deeds
-        ):
-            site = action.id
+    def _event(self, message: Message, process: Process, action: Action | None) -> int:
+        site = action.id if action is not None and (process, message, action.id) in self.places else -1
+        to = self.home(process, message, site)
         key = ("event", message, to, site)
         if key not in self.out.kinds:
             self._travelling(key, message, to, message.channel, action.process.service if action else None, process)
@@ -146,7 +191,11 @@ class Carriage(Conduct):
             name = f"{process.path}|keeps"
             fact = Fact("absent", None, policy.span) if policy.declared and policy.value == "drop" else policy
             keeps = action is None or self.facts.good(
-                fact, name, f"{process.name} drops what comes before it is awaited", process.place, "on unexpected park"
+                fact,
+                name,
+                f"{called(process)} drops what comes before it is awaited",
+                process.place,
+                "on unexpected park",
             )
             service = action.process.service if action is not None else None
             kind = self._travelling(key, message, number, message.channel, service, None, patient=keeps)
@@ -167,8 +216,8 @@ class Carriage(Conduct):
         for entity in action.entities:
             for process in affected(self.index, entity):
                 if process in self.members and process in self.homes:
-                    key = ("changed", process)
-                    found.append(self.out.kind(key, process.name, self.homes[process]))
+                    to = self.home(process, self._change_marker(process), ONCE if _is_timed(process) else -1)
+                    found.append(self.out.kind(("changed", process), process.name, to))
         return tuple(dict.fromkeys(found))
 
     def answers(self, action: Action) -> tuple[int, int]:
@@ -214,14 +263,18 @@ class Carriage(Conduct):
             for process in self.index.started.get(message, ()):
                 if process in self.members:
                     if message.kind == "event":
-                        found.append(self._event(message, self.homes[process], process, None))
+                        found.append(self._event(message, process, None))
                     else:
                         found.append(self._entered(message, process))
-            found += self._seen(message)
+            found += self._asked(message, taken=bool(found))
+        again: list[int] = []
         for message in self.waits:
             if not self._producers(message) and message not in self.scene.starts and self._owed(message):
                 for number in self.waits[message]:
-                    found.append(self._arriving(message, number, None))
+                    kind = self._arriving(message, number, None)
+                    found.append(kind)
+                    if self._is_awaited_in_a_loop(message, number):
+                        again.append(kind)
         for process in self.scene.processes:
             for trigger in process.triggers:
                 for use in trigger.uses if trigger.mode == "all" else ():
@@ -230,14 +283,25 @@ class Carriage(Conduct):
                         and not self._producers(use.message)
                         and self._owed(use.message)
                     ):
-                        found.append(self._event(use.message, self.homes[process], process, None))
-        return tuple(dict.fromkeys(found))
+                        found.append(self._event(use.message, process, None))
+        return (*dict.fromkeys(found), *again)
+
+    def _is_awaited_in_a_loop(self, message: Message, number: int) -> bool:
+        """Then the environment owes it once for each turn."""
+        process = self.out.threads[number].process
+        looped = in_loops(process, self.system)
+        return any(
+            action.id in looped and any(use.message is message for use in action.uses)
+            for action in self.system.actions_of(process, "await")
+        )
 
     def _entered(self, message: Message, process: Process) -> int:
         """The request by which the scene begins; its client may send it again."""
-        return self.out.kind(
-            ("request", -1, message, self.homes[process]), message.name, self.homes[process], copies=True
-        )
+        to = self.home(process, message)
+        kind = self.out.kind(("request", -1, message, to), message.name, to, copies=True)
+        if message.channel is None:
+            self.by_clients.add(kind)
+        return kind
 
     def _owed(self, message: Message) -> bool:
         """Whether somebody outside of the scene sends the message."""
@@ -267,16 +331,19 @@ class Carriage(Conduct):
         if message.kind == "event" and process is not None:
             emitters = self.emitters.get(message, [])
             if emitters or message in self.scene.starts or self._owed(message):
-                chosen = next((e for e in emitters if e.id == site), emitters[0] if emitters and site < 0 else None)
-                if site >= 0 or not emitters or message not in self.scene.starts:
-                    found.append((self._event(message, to, process, chosen), -1))
-                else:
-                    found.append((self._event(message, to, process, None), -1))
+                chosen = next((one for one in emitters if one.id == site), None)
+                if chosen is None and message not in self.scene.starts:
+                    chosen = next(iter(emitters), None)
+                found.append((self._event(message, process, chosen), -1))
         for action in self.callers.get(message, ()):
             found.append((self._requested(action, to, process), action.id if action.kind == "call" else -1))
         if process is not None and message.kind != "event" and message in self.scene.starts:
             found.append((self._entered(message, process), -1))
         return found
+
+    def is_repeated(self, kind: int) -> bool:
+        """Whether a trigger comes more than once on purpose, for other occurrences."""
+        return self.keys[kind] in self._repeating
 
     def joined(self, process: Process) -> frozenset[int]:
         """What a joined trigger needs, as numbers; empty if any trigger is enough."""
@@ -309,3 +376,17 @@ class Carriage(Conduct):
                     seen.add(edge.target)
                     stack.append(edge.target)
         return seen
+
+
+def _left_out(takers: list[Process]) -> list[set[Process]]:
+    """Which consumers take no notice, for each way in which guards that complement each other can fall."""
+    for number, one in enumerate(takers):
+        for other in takers[number + 1 :]:
+            if exclude(one, other):
+                rest = [process for process in takers if process not in {one, other}]
+                return [{left, *others} for left in (other, one) for others in _left_out(rest)]
+    return [set()]
+
+
+def _is_timed(process: Process) -> bool:
+    return any(trigger.kind == "timer" for trigger in process.triggers)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.carriage import Carriage
 from coordlint.explore.conduct import changes_something
 from coordlint.explore.parts import ONCE, Course, Deed, Gathering, Part, Undoing
-from coordlint.explore.scene import Compiled, Facts, Scene, is_atomic
+from coordlint.explore.scene import Compiled, Facts, Scene, affected, in_loops, is_atomic
+from coordlint.explore.spots import TooLargeError, turn
 from coordlint.explore.tables import Component, Row, Tables
-from coordlint.explore.threads import Thread, TooLargeError
+from coordlint.explore.threads import Thread
 from coordlint.system import Action, Flow, Message, MessageUse, Process
 
 if TYPE_CHECKING:
     from coordlint.graph import Index
     from coordlint.source import Span
 
-COURSES = 64
-"""So many ways through one handler are told apart."""
+WAYS = 20_000
+"""So many places on the ways through one handler are looked at."""
 
 
 def compile_scene(
@@ -40,7 +41,7 @@ def compile_scene(
             is proved of them is proved of all.
 
     Raises:
-        TooLargeError: a component has too many local states.
+        TooLargeError: a component has too many local states, or a handler too many ways through it.
     """
     return Compiler(index, scene, Facts(adverse, changed), loose=loose).run()
 
@@ -57,6 +58,7 @@ class Compiler(Carriage):
         self.out = Compiled(scene, facts, self.system, Tables())
         self.members = set(scene.processes)
         self.homes: dict[Process, int] = {}
+        self.places: dict[tuple[Process, Message, int], int] = {}
         self.parts: list[Part | Gathering] = []
         self.strangers: dict[Message, int] = {}
         self.callers: dict[Message, list[Action]] = {}
@@ -68,6 +70,11 @@ class Compiler(Carriage):
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._fences: dict[Process, tuple[bool, tuple[str, ...]]] = {}
         self._repeating = _loops(scene, index)
+        self._simple: set[Process] = set()
+        self._inside_kinds: dict[int, bool] = {}
+        self.by_clients: set[int] = set()
+        self._felt: dict[Process, bool] = {}
+        self._observed = _observed(scene)
 
     def run(self) -> Compiled:
         """Compile."""
@@ -83,7 +90,7 @@ class Compiler(Carriage):
         for message, actions in self.callers.items():
             handled = any(process in self.members for process in self.index.started.get(message, ()))
             if not handled and not self.waits.get(message):
-                self._stranger(message, actions[0])
+                self._stranger(message, actions)
         for thread in threads:
             thread.build(self.out.tables.components[thread.number])
         for part in self.parts:
@@ -181,6 +188,9 @@ class Compiler(Carriage):
         undoes = self._compensators(atomic)
         group = {process: process for process in atomic}
 
+        undone = _values(undoes)
+        self._simple = {p for p in atomic if p not in undoes and p not in undone and not self.joined(p)}
+
         def root(process: Process) -> Process:
             while group[process] is not process:
                 process = group[process]
@@ -205,18 +215,27 @@ class Compiler(Carriage):
                 self.parts.append(gathering)
                 self.out.gatherings.append(gathering)
                 continue
+            deeds = [deed for process in processes if process not in undoes for deed in self._deeds(process)]
+            if not any(process in undoes for process in processes):
+                # Without a compensation, the actions know nothing of each other: each is a component of its own.
+                for deed in deeds:
+                    number = self._component(first.service.name)
+                    self.homes.setdefault(first, number)
+                    self.places[first, deed.message, deed.site] = number
+                    self._part(number, [deed], [])
+                continue
             number = self._component(first.service.name)
             for process in processes:
                 self.homes[process] = number
-            deeds = [deed for process in processes if process not in undoes for deed in self._deeds(process)]
+            for deed in deeds:
+                assert deed.process is not None
+                self.places[deed.process, deed.message, deed.site] = number
             undoings = []
             for process in processes:
                 if process in undoes:
                     of = tuple(n for n, deed in enumerate(deeds) if deed.process in undoes[process] and deed.tracked)
                     undoings += [Undoing(process, use.message, of) for t in process.triggers for use in t.uses]
-            part = Part(self, number, deeds, undoings)
-            self.parts.append(part)
-            self.out.parts[number] = part
+            self._part(number, deeds, undoings)
 
     def _compensators(self, atomic: list[Process]) -> dict[Process, list[Process]]:
         """Which handler undoes which: as declared, and as the steps of the workflows say."""
@@ -254,7 +273,12 @@ class Compiler(Carriage):
         changes = changes_something(self.system, process)
         for trigger in process.triggers:
             for use in trigger.uses:
-                tracked = changes and use.message.kind != "query" and use.message not in self._repeating
+                tracked = (
+                    changes
+                    and use.message.kind != "query"
+                    and use.message not in self._repeating
+                    and self._matters(process, use.message)
+                )
                 sites = [-1]
                 emitters = self.emitters.get(use.message, [])
                 if use.message.kind == "event" and tracked and len(emitters) > 1:
@@ -270,13 +294,62 @@ class Compiler(Carriage):
                 found.append(Deed(process, marker, site, False, f"`{process.name}`", process.place))
         return found
 
-    def _stranger(self, message: Message, action: Action) -> None:
-        """Somebody outside the design carries the command out and answers."""
-        number = self._component(action.use.service.name if action.use.service else message.name)
-        tracked = message.kind == "command" and message not in self._repeating
-        deed = Deed(None, message, -1, tracked, f"`{message.name}`", action.span)
-        part = Part(self, number, [deed], [])
+    def _matters(self, process: Process, message: Message) -> bool:
+        """Whether anything can depend on a handler's having done its work.
+
+        It does not if repetitions are recognised, nobody asks for an answer or undoes it, and nothing that matters follows.
+        """
+        root = self.scene.root
+        if isinstance(root, Flow) and root.success is not None and root.failure is None:
+            return True  # without a declared failure, what is done when it fails is left over
+        deed = Deed(process, message, -1, True, f"`{message.name}`", process.place)
+        return not self.deduplicates(deed)[0] or self._is_asked_for(message) or self._is_felt(process)
+
+    def _is_asked_for(self, message: Message) -> bool:
+        """Whether somebody waits for the answer to a request, or counts it as a step."""
+        return any(
+            action.kind == "call" or action.process.kind == "workflow" for action in self.callers.get(message, ())
+        )
+
+    def _is_felt(self, process: Process) -> bool:
+        """Whether what a handler sends, publishes or writes matters to anybody; what leads back to itself does."""
+        if process not in self._felt:
+            self._felt[process] = True
+            self._felt[process] = process not in self._simple or any(
+                self._matters_to_somebody(action) for action in self.system.actions_of(process)
+            )
+        return self._felt[process]
+
+    def _matters_to_somebody(self, action: Action) -> bool:
+        if action.kind == "write":
+            reacting = [one for entity in action.entities for one in affected(self.index, entity)]
+            return any(one in self.members and self._is_felt(one) for one in reacting)
+        if action.kind not in {"emit", "send"}:
+            return False
+        message = action.message
+        taking = [process for process in self.index.started.get(message, ()) if process in self.members]
+        if self.waits.get(message) or message in self._observed:
+            return True
+        if not taking and action.kind == "send":
+            return not self.deduplicates(Deed(None, message, -1, True, f"`{message.name}`", action.span))[0]
+        return any(process not in self._simple or self._matters(process, message) for process in taking)
+
+    def _stranger(self, message: Message, actions: list[Action]) -> None:
+        """Who answers a command that no process of the scene takes: somebody outside the design, or one that only tells people."""
+        cut = next((process for process in self.index.started.get(message, ()) if not process.contract), None)
+        if cut is not None and not any(action.kind == "call" for action in actions):
+            return
+        use = actions[0].use
+        number = self._component(use.service.name if use.service else message.name)
+        deed = Deed(cut, message, -1, True, f"`{message.name}`", cut.place if cut is not None else actions[0].span)
+        tracked = cut is None and message.kind == "command" and message not in self._repeating
+        tracked = tracked and (self._is_asked_for(message) or not self.deduplicates(deed)[0])
+        deed = deed._replace(tracked=tracked)
         self.strangers[message] = number
+        self._part(number, [deed], [])
+
+    def _part(self, number: int, deeds: list[Deed], undoings: list[Undoing]) -> None:
+        part = Part(self, number, deeds, undoings)
         self.parts.append(part)
         self.out.parts[number] = part
 
@@ -334,26 +407,53 @@ class Compiler(Carriage):
         return self._courses[key]
 
     def _walk(self, process: Process) -> list[Course]:
-        found: list[Course] = []
+        """Ways that emit the same are one; a loop has up to two turns, and an outcome of 0% does not come about."""
+        found: dict[tuple[object, ...], Course] = {}
         actions = self.system.actions
-        stack: list[tuple[int, tuple[int, ...], tuple[int, ...], bool]] = [(process.start, (), (), False)]
-        while stack and len(found) < COURSES:
-            number, trail, emits, effects = stack.pop()
-            action = actions[number]
-            trail = (*trail, number)
-            if action.kind == "emit":
-                emits += self.published(action)
-            elif action.kind == "send":
+        first = _Way(process.start, (), (), False, frozenset(), ())
+        stack, seen = [first], {first.key}
+        while stack:
+            way = stack.pop()
+            action = actions[way.number]
+            trail = (*way.trail, way.number)
+            emits, effects, follows = way.emits, way.effects, way.follows
+            published = self.published(action) if action.kind == "emit" else [()]
+            if action.kind == "send":
                 emits += self.request(action)
             elif action.kind in {"write", "act"}:
                 effects = True
-                emits += self.changed(action)
+                changed = self.changed(action)
+                emits, follows = emits + changed, follows | set(changed)
             if action.kind in {"end", "failed"}:
-                found.append(Course(action.kind == "end", emits, effects, trail))
-            for edge in reversed(action.edges):
-                if edge.target not in trail and edge.kind != "timeout":
-                    stack.append((edge.target, trail, emits, effects))
-        return list(dict.fromkeys(found)) or [Course(True, (), False, (process.start,))]
+                course = Course(action.kind == "end", emits, effects, trail, follows)
+                found.setdefault((course.ok, emits, effects), course)
+            for edge, heard in ((edge, heard) for heard in reversed(published) for edge in reversed(action.edges)):
+                turns = turn(action, edge, way.turns)
+                if edge.kind == "timeout" or edge.chance == 0 or turns is None:
+                    continue
+                ahead = _Way(edge.target, trail, emits + heard, effects, follows, turns)
+                if ahead.key not in seen:
+                    seen.add(ahead.key)
+                    stack.append(ahead)
+            if len(seen) > WAYS:
+                raise TooLargeError(process.name)
+        return list(found.values()) or [Course(True, (), False, (process.start,))]
+
+
+class _Way(NamedTuple):
+    """How far a walk through a handler has come."""
+
+    number: int
+    trail: tuple[int, ...]
+    emits: tuple[int, ...]
+    effects: bool
+    follows: frozenset[int]
+    turns: tuple[tuple[int, int], ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What the rest of the walk depends on."""
+        return self.number, self.emits, self.effects, self.turns
 
 
 def _ancestors(thread: Thread) -> Iterator[Thread]:
@@ -367,21 +467,49 @@ def _values(found: dict[Process, list[Process]]) -> set[Process]:
     return {target for targets in found.values() for target in targets}
 
 
+def _observed(scene: Scene) -> set[Message]:
+    """The messages that the goals and orders of a flow are about."""
+    root = scene.root
+    if not isinstance(root, Flow):
+        return set()
+    goals = [*(root.success.targets if root.success else ()), *(root.failure.targets if root.failure else ())]
+    uses = [goal for goal in goals if isinstance(goal, MessageUse)]
+    uses += [use for order in root.orders for use in (order.first, order.then)]
+    return {use.message for use in uses}
+
+
 def _loops(scene: Scene, index: Index) -> set[Message]:
-    """The messages that one process requests more than once on purpose: in a loop, or at several places of its main course."""
-    found: set[Message] = set()
+    """The messages that come more than once on purpose, for other occurrences.
+
+    They are sent in a loop, at several places of a main course, or by a handler of such a message.
+    """
+    found: dict[Message, None] = {}
+    members = set(scene.processes)
     for process in scene.processes:
         sites: dict[Message, int] = {}
-        actions = [index.system.actions[n] for n in process.actions]
-        loops = [(a.id, max((b.id for b in actions for e in b.edges if e.target == a.id), default=a.id)) for a in actions
-                 if a.kind == "loop" or a.mode == "goto"]  # fmt: skip
-        for action in actions:
-            if action.kind in {"call", "send", "emit"} and action.region == "main":
+        looped = in_loops(process, index.system)
+        for action in index.system.actions_of(process, "call", "send", "emit"):
+            if action.region == "main":
                 sites[action.message] = sites.get(action.message, 0) + 1
-                if any(start <= action.id <= end for start, end in loops):
-                    found.add(action.message)
-        found |= {message for message, count in sites.items() if count > 1}
-    return found
+                if action.id in looped:
+                    found[action.message] = None
+        found.update(dict.fromkeys(message for message, count in sites.items() if count > 1))
+    todo = list(found)
+    passed: set[Process] = set()
+    while todo:
+        stack = [process for process in index.started.get(todo.pop(), ()) if process in members]
+        while stack:
+            process = stack.pop()
+            if process in passed or process.kind == "workflow":
+                continue
+            passed.add(process)
+            for action in index.system.actions_of(process):
+                if action.kind in {"call", "send", "emit"} and action.message not in found:
+                    found[action.message] = None
+                    todo.append(action.message)
+                elif action.kind == "write":
+                    stack += [one for entity in action.entities for one in affected(index, entity) if one in members]
+    return set(found)
 
 
 __all__ = ["Compiler", "compile_scene"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from coordlint.explore.scene import Compiled, Facts
@@ -18,6 +19,7 @@ class Conduct:
     system: System
     facts: Facts
     out: Compiled
+    by_clients: set[int]
 
     def guarded(self, process: Process) -> tuple[bool, tuple[str, ...]]:
         """Whether a thread recognises its trigger when it comes again."""
@@ -28,8 +30,9 @@ class Conduct:
         if not fact.absent and process.kind != "workflow" and not changes_something(self.system, process):
             return True, ()
         good = self.facts.good(
-            fact, name, f"{process.name} does not recognise a repeated start", process.place, "idempotent"
-        )
+            fact, name, f"{called(process)} does not recognise a repeated start", process.place,
+            f"make {called(process)} idempotent",
+        )  # fmt: skip
         return good, (name,) if fact.unknown else ()
 
     def deduplicates(self, deed: Deed) -> tuple[bool, tuple[str, ...]]:
@@ -81,8 +84,8 @@ class Conduct:
         return True, ()
 
     def redelivers(self, kind: int) -> bool:
-        """Whether a message whose handling crashed comes again."""
-        return self.out.tables.kinds[kind].copies
+        """Whether a message whose handling crashed comes again: a broker sees to that, a client that asked directly need not."""
+        return self.out.tables.kinds[kind].copies and kind not in self.by_clients
 
     def has_timer(self, action: Action) -> bool:
         """Whether the wait for the answer of a call ends by itself."""
@@ -96,8 +99,8 @@ class Conduct:
         name = f"{process.path}|durable"
         durable = fact.declared and fact.value != "memory"
         known = Fact("declared" if durable else "absent", None, fact.span) if not fact.unknown else fact
-        good = self.facts.good(known, name, f"{process.name} keeps its state in memory", process.place,
-                               f"keep the state of {process.name} in a store")  # fmt: skip
+        good = self.facts.good(known, name, f"{called(process)} keeps its state in memory", process.place,
+                               f"keep the state of {called(process)} in a store")  # fmt: skip
         if not good:
             return "memory"
         return "store" if durable or name in self.facts.changed else ""
@@ -113,6 +116,43 @@ class Conduct:
             return None
         safe, why = self.publishes_safely(process)
         return None if safe else why
+
+
+_OPPOSITE = {
+    "=": "!=",
+    "==": "!=",
+    "is": "is not",
+    "<": ">=",
+    ">": "<=",
+    "!=": "=",
+    "is not": "is",
+    ">=": "<",
+    "<=": ">",
+}
+_COMPARED = re.compile(r"(?P<field>\S+)\s*(?P<how>is not|is|==|!=|<=|>=|=|<|>)\s*(?P<value>.+)")
+
+
+def exclude(one: Process, other: Process) -> bool:
+    """Whether the guards of two handlers complement each other: `g` and `not g`, or opposite comparisons of one field."""
+    first, second = (process.fact("when") for process in (one, other))
+    if not (first.declared and second.declared):
+        return False
+    words = [" ".join(fact.value.when.casefold().split()) for fact in (first, second)]
+    if words[0] == f"not {words[1]}" or words[1] == f"not {words[0]}":
+        return True
+    compared = [_COMPARED.fullmatch(text) for text in words]
+    if compared[0] is None or compared[1] is None:
+        return False
+    same = all(compared[0][name] == compared[1][name] for name in ("field", "value"))
+    how = [{"==": "="}.get(match["how"], match["how"]) for match in compared if match is not None]
+    return same and _OPPOSITE[how[0]] == how[1]
+
+
+def called(process: Process) -> str:
+    """How messages name a process."""
+    if process.workflow is not None:
+        return f"workflow `{process.workflow.name}`"
+    return f"`{process.name}` of {process.service.name}"
 
 
 def changes_something(system: System, process: Process) -> bool:

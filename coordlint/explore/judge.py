@@ -6,13 +6,16 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from coordlint.explore.obligations import awaited, listed, mandatory
 from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
+from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
+from coordlint.explore.violation import ON_THE_WAY, Violation, folded
 from coordlint.source import Span
-from coordlint.system import Action, Flow, MessageUse, Step
+from coordlint.system import Action, Flow, Message, MessageUse, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
@@ -20,45 +23,18 @@ if TYPE_CHECKING:
     from coordlint.explore.threads import Thread
 
 
-class Violation(NamedTuple):
-    """A property that does not hold.
-
-    Attributes:
-        code: `B1` to `B21`.
-        subject: what it is about, for people; findings about the same subject have the same cause.
-        faults: the least number of faults it needs.
-        text: the fact in one sentence.
-        damage: what it means in the end, in one sentence.
-        place: the statement to look at.
-        path: the moves that lead to it, each with the state before it.
-        repeats: the moves that repeat for ever behind it.
-    """
-
-    code: str
-    subject: str
-    faults: int
-    text: str
-    damage: str
-    place: Span
-    path: tuple[tuple[int, Move], ...] = ()
-    repeats: tuple[tuple[int, Move], ...] = ()
-
-
-ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
-"""Properties of single states; what follows from their violation in the end is the same finding."""
-
-
-class Judge:
+class Judge(Rests):
     """Judges the states of one compiled scene."""
 
     space: Space
 
-    def __init__(self, compiled: Compiled, sagas: Sagas) -> None:
+    def __init__(self, compiled: Compiled, sagas: Sagas, calm: frozenset[tuple[object, ...]] = frozenset()) -> None:
         self.compiled = compiled
+        self.calm = calm
         self.system = compiled.system
         self.sagas = sagas
         self.roots = {n: thread for n, thread in compiled.threads.items() if thread.parent is None}
-        self.mandatory = {n: _mandatory(thread) for n, thread in self.roots.items()}
+        self.mandatory = {n: mandatory(thread) for n, thread in self.roots.items()}
         self.gaps = {n: self._gaps(thread) for n, thread in self.roots.items()}
         self.deeds = {n: list(self._deeds(thread)) for n, thread in self.roots.items()}
         self.asked = {place: calls for thread in self.roots.values() for place, calls in _inquiries(thread)}
@@ -69,14 +45,16 @@ class Judge:
         missing = self._unreachable(search)
         if missing is not None:
             return [missing]
-        found = [*self._hits(search), *self._ends(search), *self._endless(search)]
+        self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
+        found = [*self._hits(search), *self._ends(search), *self._endless(search), *self._at_rest(search)]
         found.sort(key=lambda one: (one.faults, len(one.path), one.code, one.subject))
         kept: dict[tuple[str, bool], Violation] = {}
         for one in found:
             on_the_way = one.code in ON_THE_WAY
             if on_the_way or (one.subject, True) not in kept:
                 kept.setdefault((one.subject, on_the_way), one)
-        return [*kept.values(), *self._dead(search)]
+        told = folded(list(kept.values()))
+        return [*told, *self._dead(search), *self._orphans(search, told)]
 
     # -------------------------------------------------------------------------------------------- ends
 
@@ -85,13 +63,13 @@ class Judge:
         for state in search.terminals:
             faults = search.layers[state]
             for code, subject, text, damage, place in self.wrong(search.space.locals(state)):
-                if (code, subject) in seen:
-                    continue
+                if code == "rest" or (code, subject) in seen:
+                    continue  # how a flow comes to rest is told by its causes, in `_at_rest`
                 path = search.path(state)
                 if place in self.asked and self._asked(path, self.asked[place]):
                     continue
                 seen.add((code, subject))
-                code, text = self._cause(code, text, path)
+                code, text = self._cause(code, text, path, subject)
                 yield Violation(code, subject, faults, text, damage, place, tuple(path))
 
     def wrong(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
@@ -100,7 +78,7 @@ class Judge:
         for number, thread in self.roots.items():
             where, action = thread.spots[locals_[number]].where
             if where in {"call", "await", "fork", "undoing", "arm"}:
-                if where == "arm" and not self._goal_missing(locals_):
+                if where == "arm" and self._goals(locals_) not in {None, frozenset()}:
                     continue
                 resting = False
                 yield self._stuck(thread, where, action)
@@ -108,27 +86,22 @@ class Judge:
                 standing = [name for name, _, code, _ in self._ledger(number, locals_) if code in STANDING]
                 if standing:
                     text = f"{thread.name} forgets what it has done when its host crashes"
-                    damage = f"{_listed(standing)} stay done, and nobody goes on or undoes them"
+                    damage = f"{listed(standing)} stay done, and nobody goes on or undoes them"
                     yield "B14", thread.name, text, damage, thread.process.place
             elif where == "failed":
                 yield from self._half_undone(number, thread, locals_)
             elif where == "done":
                 yield from self._half_done(number, thread, locals_)
-        if resting and not self.roots and self._goal_missing(locals_):
-            root = self.compiled.scene.root
-            if isinstance(root, Flow) and root.success and root.failure:
-                waits = self._gatherings(locals_)
-                text = f"flow {root.name} can come to rest without success or failure"
-                damage = f"flow {root.name} never ends" + (f": {waits[0]}" if waits else "")
-                yield "B2", f"flow {root.name}", text, damage, root.place
+        if resting and self._is_forsaken(locals_) and self._rest(locals_) not in self.calm:
+            yield "rest", self.compiled.scene.name, "", "", self.compiled.scene.place
 
     def _stuck(self, thread: Thread, where: str, number: int) -> tuple[str, str, str, str, Span]:
         if number < 0:
             names = [f"`{use.message.name}`" for use in thread.process.triggers[0].uses]
-            text = f"{thread.name} can wait for ever for all of {_listed(names)}"
+            text = f"{thread.name} can wait for ever for all of {listed(names)}"
             return "B2", f"{thread.name} start", text, f"{thread.name} never starts", thread.process.place
         action = self.system.actions[number]
-        what = _awaited(action, self.system.actions)
+        what = awaited(action, self.system.actions)
         text = f"{thread.name} can wait for ever for {what}"
         return "B2", f"{thread.name} waits {number}", text, f"{thread.name} never ends", action.span
 
@@ -165,21 +138,6 @@ class Judge:
                     f"{thread.name} counts as done without {name}",
                     step.place,
                 )
-
-    def _goal_missing(self, locals_: tuple[int, ...]) -> bool:
-        if self.compiled.goals is None:
-            return True
-        number, _ = self.compiled.goals
-        return locals_[number] == 0
-
-    def _gatherings(self, locals_: tuple[int, ...]) -> list[str]:
-        found = []
-        for part in self.compiled.gatherings:
-            bits = part.states[locals_[part.number]]
-            if any(bits) and not all(bits):
-                names = [f"`{use.message.name}`" for use, bit in zip(part.uses, bits, strict=True) if not bit]
-                found.append(f"{part.process.name} of {part.name} still waits for {_listed(names)}")
-        return found
 
     def _asked(self, path: list[tuple[int, Move]], inquiries: frozenset[int]) -> bool:
         """Whether the service was asked what had become of a step; its answer is data, which no table knows."""
@@ -220,7 +178,7 @@ class Judge:
 
     # -------------------------------------------------------------------------------------------- causes
 
-    def _cause(self, code: str, text: str, path: list[tuple[int, Move]]) -> tuple[str, str]:
+    def _cause(self, code: str, text: str, path: list[tuple[int, Move]], subject: str) -> tuple[str, str]:
         """The name of the cause, after the faults on the shortest way."""
         if code not in {"B1", "B2"}:
             return code, text
@@ -242,13 +200,9 @@ class Judge:
             return "B15", text
         if "drop" in whats:
             return "B5", text
-        given_up = any(move.what in {"early", "late"} and "gives up" in self._text(move) for _, move in path)
+        ended = (self._text(move) for _, move in path if move.what in {"early", "late"})
+        given_up = any("gives up" in words and subject in words for words in ended)
         return ("B11" if code == "B1" and given_up else code), text
-
-    def _text(self, move: Move) -> str:
-        if move.choice is None or move.choice.note < 0:
-            return ""
-        return self.compiled.notes[move.choice.note].text
 
     # -------------------------------------------------------------------------------------------- on the way
 
@@ -259,10 +213,14 @@ class Judge:
                 yield from self._wrong_deed(component, local, hit.layer, path)
             elif component in self.compiled.threads:
                 thread = self.compiled.threads[component]
+                if thread.spots[local].where[0] == "broken":
+                    text, damage = self._text(hit.move), f"{thread.name} stops with an error in the midst of its work"
+                    yield Violation("B5", f"{thread.name} broken", hit.layer, text, damage, thread.process.place, path)
+                    continue
                 code = "B8" if hit.layer else "B7"
                 text = f"{thread.name} can be started twice for the same case"
                 damage = f"two instances of {thread.name} work on the same case"
-                yield Violation(code, thread.name, hit.layer, text, damage, thread.process.place, path)
+                yield Violation(code, f"{thread.name} twice", hit.layer, text, damage, thread.process.place, path)
             else:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
                 if note is not None:
@@ -280,7 +238,8 @@ class Judge:
             if code == was:
                 continue
             if code == TWICE:
-                text = f"{deed.name} can be executed twice"
+                by = f" by {deed.process.service.name}" if deed.process and deed.message.kind == "event" else ""
+                text = f"{deed.name} can be executed twice{by}"
                 damage = f"the effect of {deed.name} is there twice"
                 yield Violation("B8" if faults else "B7", deed.name, faults, text, damage, deed.span, path)
             elif code == HUNG:
@@ -302,22 +261,26 @@ class Judge:
             yield Violation(
                 "B4", f"storm {name}", 0, text, f"ever more `{name}` are under way", self.compiled.scene.place
             )
-        states = search.livelocks() if not search.cut else []
-        if states:
-            state = states[0]
+        seen: set[Span] = set()
+        for state in search.traps() if not search.cut else []:
             cycle = search.cycle(state)
             scene = self.compiled.scene
-            if cycle and all(move.what == "deliver" and move.component in self.compiled.parts for _, move in cycle):
-                names = list(dict.fromkeys(f"`{self.compiled.tables.kinds[move.kind].name}`" for _, move in cycle))
-                text, damage, code = f"{_listed(names)} cause each other for ever", "messages go round for ever", "B4"
-            else:
-                text, damage, code = f"{scene.name} can go on for ever without coming to an end", "it never ends", "B3"
             own = [m for _, m in cycle if m.component in self.compiled.threads] or [m for _, m in cycle]
             noted = [m.choice.note for m in own if m.choice is not None and m.choice.note >= 0]
             place = self.compiled.notes[noted[0]].span if noted else scene.place
+            places = {self.compiled.notes[note].span for note in noted}
+            if not seen.isdisjoint(places):
+                continue
+            seen |= places
+            if cycle and all(move.what == "deliver" and move.component in self.compiled.parts for _, move in cycle):
+                names = list(dict.fromkeys(f"`{self.compiled.tables.kinds[move.kind].name}`" for _, move in cycle))
+                text, damage, code = f"{listed(names)} cause each other for ever", "messages go round for ever", "B4"
+            else:
+                text, damage, code = f"{scene.name} can go on for ever without coming to an end", "it never ends", "B3"
+            words = " ".join(place.text.split())
             path = tuple(search.path(state))
             yield Violation(
-                code, f"{scene.name} endless", search.layers[state], text, damage, place, path, tuple(cycle)
+                code, f"{scene.name} endless {words}", search.layers[state], text, damage, place, path, tuple(cycle)
             )
 
     # -------------------------------------------------------------------------------------------- what never happens
@@ -327,6 +290,7 @@ class Judge:
         if search.complete < 0:
             return None
         calm = [state for state, layer in search.layers.items() if layer == 0]
+        damage = "the good end does not exist"
         if isinstance(scene.root, Flow) and scene.root.success is not None and self.compiled.goals is not None:
             number, sets = self.compiled.goals
             goals = scene.root.success
@@ -335,7 +299,12 @@ class Judge:
             if any((all if goals.mode == "all" else any)(n in one for n in wanted) for one in seen):
                 return None
             names = [f"`{t.message.name}`" if isinstance(t, MessageUse) else f"`{t.name}`" for t in goals.targets]
-            text = f"{scene.name} cannot reach {_listed(names, goals.mode == 'any')} even if nothing goes wrong"
+            text = f"{scene.name} cannot reach {listed(names, goals.mode == 'any')} even if nothing goes wrong"
+            silent = [
+                f"`{t.message.name}`" for t in goals.targets if isinstance(t, MessageUse) and not self._is_sent(t)
+            ]
+            if silent:
+                damage = f"nothing that follows from its start sends {listed(silent, any_=True)}"
         elif isinstance(scene.root, Flow):
             return None
         else:
@@ -349,7 +318,15 @@ class Judge:
             text = f"{scene.name} cannot succeed even if nothing goes wrong"
         ends = [state for state in search.terminals if search.layers[state] == 0]
         path = tuple(search.path(ends[0])) if ends else ()
-        return Violation("B21", scene.name, 0, text, "the good end does not exist", scene.place, path)
+        return Violation("B21", scene.name, 0, text, damage, scene.place, path)
+
+    def _is_sent(self, use: MessageUse) -> bool:
+        """Whether any process of the scene sends or publishes a message."""
+        return any(
+            action.message is use.message
+            for process in self.compiled.scene.processes
+            for action in self.system.actions_of(process, "emit", "send", "call")
+        )
 
     def _dead(self, search: Search) -> Iterator[Violation]:
         if search.complete < 2 or search.cut:
@@ -361,9 +338,18 @@ class Judge:
         for thread in self.roots.values():
             if thread.process.kind != "workflow" or thread.process.start not in passed:
                 continue
+            choices = [one for one in self.system.actions_of(thread.process, "choice") if one.mode == "await"]
+            arms = {edge.target for one in choices for edge in one.edges}
             for number in thread.process.actions:
                 action = self.system.actions[number]
-                if action.kind in {"call", "send", "emit"} and number not in passed:
+                arm = action.kind == "await" and number in arms
+                if arm and any(kind in search.emitted for use in action.uses for kind in self._arrivals(use.message)):
+                    continue  # it comes, but never in time: that is B6
+                if (
+                    (arm or action.kind in {"call", "send", "emit"})
+                    and number not in passed
+                    and not self._is_idle(action)
+                ):
                     name = f"`{' '.join(action.span.text.split())}`"
                     text = (
                         f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"
@@ -371,19 +357,45 @@ class Judge:
                     yield Violation("B19", f"{thread.name} dead {number}", 0, text, "it never runs", action.span)
                     break
 
+    def _is_idle(self, action: Action) -> bool:
+        """Whether it undoes a step in front of the pivot: where nothing behind that step fails, it rightly never runs."""
+        saga = self.sagas.saga(action.process)
+        for one in saga.steps:
+            if action.id in one.step.compensation:
+                return one.kind != "pivot" and not one.after_pivot
+        return action.region == "compensation"
 
-def _mandatory(thread: Thread) -> set[Step]:
-    """The steps without which a workflow cannot end well: all ways to its end lead through them."""
-    if thread.process.kind != "workflow":
-        return set()
-    actions = thread.actions
-    kinds = {"ok", "next", "branch", "body", "exit"}
-    found: set[Step] = set()
-    for step in thread.process.steps:
-        own = {n for n in step.actions if actions[n].kind in {"call", "send"}}
-        if own and not _passes(thread, thread.process.start, own, kinds):
-            found.add(step)
-    return found
+    def _orphans(self, search: Search, told: list[Violation]) -> Iterator[Violation]:
+        """Messages for a process that never make a difference to it, on any run (B6)."""
+        if search.cut:
+            return
+        tables = self.compiled.tables
+        blamed = " ".join(f"{one.text} {one.damage}" for one in told if one.code != "B19")
+        seen: set[tuple[str, int]] = set()
+        for key, number in self.compiled.kinds.items():
+            kind = tables.kinds[number]
+            thread = self.compiled.threads.get(kind.to)
+            if key[0] != "arrival" or thread is None or number not in search.emitted or (kind.name, kind.to) in seen:
+                continue
+            rows = [row for rows in tables.components[kind.to].rows for row in rows.get(number, ())]
+            if any(id(row) in search.fired for row in rows) or f"`{kind.name}`" in blamed:
+                continue
+            seen.add((kind.name, kind.to))
+            text = f"`{kind.name}` never makes a difference to {thread.name}: it always comes when nothing waits for it"
+            yield Violation(
+                "B6", f"{thread.name} orphan {kind.name}", 0, text, "it is dropped", self._awaits(thread, kind.name)
+            )
+
+    def _arrivals(self, message: Message) -> list[int]:
+        """The kinds by which a message comes to those who await it."""
+        return [number for key, number in self.compiled.kinds.items() if key[0] == "arrival" and key[1] is message]
+
+    def _awaits(self, thread: Thread, name: str) -> Span:
+        """Where a process waits for a message."""
+        for action in self.system.actions_of(thread.process, "await"):
+            if any(use.message.name == name for use in action.uses):
+                return action.span
+        return thread.process.place
 
 
 def _inquiries(thread: Thread) -> Iterator[tuple[Span, frozenset[int]]]:
@@ -403,58 +415,3 @@ def _inquiries(thread: Thread) -> Iterator[tuple[Span, frozenset[int]]]:
         )
         if calls:
             yield step.place, calls
-
-
-def _passes(thread: Thread, start: int, without: set[int], kinds: set[str]) -> bool:
-    """Whether the end can be reached without those actions; every branch of a fork has to be passed."""
-    actions = thread.actions
-    inside: set[int] = set()
-    for fork, branches in _all_forks(thread):
-        if actions[fork].mode != "any":
-            for branch in branches:
-                if not _reaches(thread, branch.entry, branch.join, without, kinds):
-                    inside.add(fork)
-    return _reaches(thread, start, thread.process.actions[-1], without | inside, kinds)
-
-
-def _all_forks(thread: Thread) -> list[tuple[int, list[Thread]]]:
-    found = list(thread.branches.items())
-    for branches in thread.branches.values():
-        for branch in branches:
-            found += _all_forks(branch)
-    return found
-
-
-def _reaches(thread: Thread, start: int, end: int, without: set[int], kinds: set[str]) -> bool:
-    actions = thread.actions
-    if start in without:
-        return False
-    seen, stack = {start}, [start]
-    while stack:
-        number = stack.pop()
-        if number == end:
-            return True
-        for edge in actions[number].edges:
-            target = edge.target
-            block = edge.kind in {"failure", "timeout"} and actions[target].region in {"failure", "timeout", "fallback"}
-            skip = edge.kind in {"failure", "timeout"} and actions[target].region == "main"
-            if (edge.kind in kinds or block or skip) and target not in seen and target not in without:
-                seen.add(target)
-                stack.append(target)
-    return False
-
-
-def _awaited(action: Action, actions: list[Action]) -> str:
-    if action.kind == "call":
-        return f"the answer to `{action.message.name}`"
-    if action.kind == "fork":
-        return "its parallel branches"
-    arms = [actions[edge.target] for edge in action.edges] if action.kind == "choice" else [action]
-    return _listed([f"`{use.message.name}`" for arm in arms for use in arm.uses], any_=True)
-
-
-def _listed(names: list[str], any_: bool = False) -> str:
-    names = list(dict.fromkeys(names))
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} {'or' if any_ else 'and'} {names[-1]}"

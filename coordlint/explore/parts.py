@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
+from coordlint.explore.spots import MOST_LOCAL, TooLargeError
 from coordlint.explore.tables import Component, Row
 from coordlint.source import Span
 from coordlint.system import Message, Process
@@ -29,12 +30,21 @@ ONCE = -2
 
 
 class Course(NamedTuple):
-    """One way through a handler: whether it succeeds, what it emits, whether it changes something before, the actions passed."""
+    """One way through a handler.
+
+    Attributes:
+        ok: it succeeds.
+        emits: the kinds that it puts in flight.
+        effects: it changes something.
+        trail: the actions passed.
+        follows: those of `emits` that follow from what it writes, so that no crash can forget them.
+    """
 
     ok: bool
     emits: tuple[int, ...]
     effects: bool
     trail: tuple[int, ...]
+    follows: frozenset[int] = frozenset()
 
 
 class Deed(NamedTuple):
@@ -105,6 +115,8 @@ class Part:
             component.rows.append(rows)
             component.acts.append(())
             done += 1
+            if done > MOST_LOCAL:
+                raise TooLargeError(self.name)
 
     # -------------------------------------------------------------------------------------------- an action
 
@@ -169,13 +181,16 @@ class Part:
     ) -> Iterator[Row]:
         """The process crashes between its effects and its publications (T7)."""
         safe, why = self.compiler.publishes_safely(deed.process)
-        if safe or not course.effects or not course.emits:
+        published = [number for number, one in enumerate(course.emits) if one not in course.follows]
+        if safe or not course.effects or not published:
             return
         keep = self.compiler.redelivers(kind)
-        for sent in sorted({0, len(course.emits) - 1}):
+        for sent in sorted({0, len(published) - 1}):
             text = f"{deed.name} takes effect, then the service crashes before it publishes"
             note = self.compiler.note(text, deed.span, (*facts, *why), course.trail)
-            yield Row(self.at(after), course.emits[:sent], 1, keep, note)
+            lost = set(published[sent:])
+            emits = tuple(one for number, one in enumerate(course.emits) if number not in lost)
+            yield Row(self.at(after), emits, 1, keep, note)
 
     # -------------------------------------------------------------------------------------------- a compensation
 
@@ -219,6 +234,7 @@ class Part:
     ) -> Row:  # fmt: skip
         compiler = self.compiler
         reply = compiler.reply(caller, ok=ok) if caller >= 0 else ()
+        reply += compiler.achieved(deed.message) if ok else ()
         wrong = any(code in WRONG for code in after)
         note = compiler.note(text, deed.span, facts, trail)
         return Row(self.at(after), emits + reply, 0, False, note, wrong)

@@ -140,6 +140,7 @@ def _stuck_queues(space: Space, local: int, owed: int) -> set[int]:
     found = set()
     for kind, one in enumerate(space.tables.kinds):
         here = (local >> space.offsets[one.to]) & space.masks[one.to]
-        if one.queue >= 0 and one.patient and owed >> kind & 1 and space._waits(kind, here):
+        taken = space.tables.rows(kind, here)
+        if one.queue >= 0 and one.patient and owed >> kind & 1 and not taken and space._waits(kind, here):
             found.add(one.queue)
     return found

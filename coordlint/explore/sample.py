@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.search import Search
 from coordlint.explore.space import Move, Space, TooManyQueueContentsError
+from coordlint.explore.spots import TooLargeError
 from coordlint.explore.story import Tale, tell
 from coordlint.explore.survey import survey
-from coordlint.explore.threads import TooLargeError
 from coordlint.finding import Label, Run, Step
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Kind, Tables
 from coordlint.source import Span
-from coordlint.system import Action, Channel, EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
+from coordlint.system import EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Gathering, Part
@@ -199,6 +199,15 @@ def is_atomic(process: Process, system: System) -> bool:
     return process.kind != "workflow" and not any(action.kind in WAITING for action in system.actions_of(process))
 
 
-def is_asynchronous(action: Action, channel: Channel | None) -> bool:
-    """Whether a message travels as one rather than as a call."""
-    return action.kind != "call" or channel is not None
+def in_loops(process: Process, system: System) -> set[int]:
+    """The actions that stand in a loop of a process, or between a `goto` and its aim."""
+    actions = [system.actions[number] for number in process.actions]
+    found: set[int] = set()
+    for loop in actions:
+        if loop.kind == "loop":
+            ends = [one.id for one in actions for edge in one.edges if edge.target == loop.id and one.id >= loop.id]
+            found.update(range(loop.id, max(ends, default=loop.id) + 1))
+        elif loop.mode == "goto":
+            aims = [edge.target for edge in loop.edges if edge.target <= loop.id]
+            found.update(number for aim in aims for number in range(aim, loop.id + 1))
+    return found

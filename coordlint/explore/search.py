@@ -223,6 +223,81 @@ class Search:
                     stack.append(state)
         return [state for state in self.free if state not in ending]
 
+    def leading_to(self, aims: set[int]) -> set[int]:
+        """The states from which free moves lead to one of those, these included."""
+        before: dict[int, list[int]] = {}
+        for state, targets in self.free.items():
+            for target in targets:
+                before.setdefault(target, []).append(state)
+        found, stack = set(aims), sorted(aims)
+        while stack:
+            for state in before.get(stack.pop(), ()):
+                if state not in found:
+                    found.add(state)
+                    stack.append(state)
+        return found
+
+    def onwards(self, start: int, aims: set[int], within: set[int]) -> list[tuple[int, Move]]:
+        """A shortest way of free moves from a state to one of those, among the states `within`."""
+        came: dict[int, tuple[int, Move] | None] = {start: None}
+        queue = [start]
+        for state in queue:
+            if state in aims:
+                path: list[tuple[int, Move]] = []
+                step = came[state]
+                while step is not None:
+                    path.append(step)
+                    step = came[step[0]]
+                return path[::-1]
+            for move in self.space.moves(state):
+                if not move.price and move.target in within and move.target not in came:
+                    came[move.target] = (state, move)
+                    queue.append(move.target)
+        return []
+
+    def traps(self) -> list[int]:
+        """One state of each part of the free graph that never comes to rest and cannot be left, earliest first (after Tarjan)."""
+        states = self.livelocks()
+        number: dict[int, int] = {}
+        low: dict[int, int] = {}
+        component: dict[int, int] = {}
+        order: list[int] = []
+        leaving: set[int] = set()
+        for root in states:
+            if root in number:
+                continue
+            work = [(root, iter(self.free[root]))]
+            number[root] = low[root] = len(number)
+            order.append(root)
+            while work:
+                state, targets = work[-1]
+                for target in targets:
+                    if target not in number:
+                        number[target] = low[target] = len(number)
+                        order.append(target)
+                        work.append((target, iter(self.free.get(target, ()))))
+                        break
+                    if target not in component:
+                        low[state] = min(low[state], number[target])
+                else:
+                    work.pop()
+                    if work:
+                        low[work[-1][0]] = min(low[work[-1][0]], low[state])
+                    if low[state] == number[state]:
+                        while True:
+                            one = order.pop()
+                            component[one] = number[state]
+                            if one == state:
+                                break
+        for state in states:
+            if any(component.get(target) != component[state] for target in self.free[state]):
+                leaving.add(component[state])
+        found: dict[int, int] = {}
+        for state in states:
+            if component[state] not in leaving:
+                found.setdefault(component[state], state)
+        return list(found.values())
+
     def cycle(self, state: int) -> list[tuple[int, Move]]:
         """A shortest cycle of free moves among the states that follow one that never ends."""
         came: dict[int, tuple[int, Move]] = {}

@@ -14,7 +14,7 @@ from coordlint.source import Span
 from coordlint.system import Action, Message
 
 if TYPE_CHECKING:
-    from coordlint.explore.judge import Violation
+    from coordlint.explore.violation import Violation
 
 FAULTS = {
     "copy": "a crash before the acknowledgement: the message will be delivered again",

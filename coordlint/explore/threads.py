@@ -10,22 +10,16 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from coordlint.explore.spots import Run, Spot
-from coordlint.explore.tables import Act, Component, Row
+from coordlint.explore.scene import in_loops
+from coordlint.explore.spots import MOST_LOCAL, Run, Spot, TooLargeError, turn
+from coordlint.explore.tables import Act, Component, Row, reach
 from coordlint.system import Action, Edge, Process, Step
 
 if TYPE_CHECKING:
     from coordlint.explore.compiler import Compiler
 
-MOST_LOCAL = 4096
-"""A component may have so many local states."""
-
 TRIES = 3
 """So many attempts of a call are told apart: one slow peer is one fault however many of them it outlasts."""
-
-
-class TooLargeError(Exception):
-    """A component has more local states than can be told apart, or a branch of a `parallel` leads back to its beginning."""
 
 
 class Thread:
@@ -50,6 +44,7 @@ class Thread:
         self.branches: dict[int, list[Thread]] = {}
         self.spots: list[Spot] = []
         self.numbers: dict[Spot, int] = {}
+        self.looped = in_loops(process, compiler.system)
         self.steps: list[Step] = process.steps
         self.step_numbers = {id(step): n for n, step in enumerate(self.steps)}
         self.failed = process.actions[1] if len(process.actions) > 1 else -1
@@ -90,6 +85,28 @@ class Thread:
             done += 1
             if len(self.spots) > MOST_LOCAL:
                 raise TooLargeError(self.process.name)
+        if self.process.fact("on_unexpected").value == "fail":
+            self._refuse(component)
+
+    def _refuse(self, component: Component) -> None:
+        """`on unexpected fail`: a message that comes before it is awaited stops the process with an error."""
+        awaited: dict[int, str] = {}
+        for action in self.compiler.system.actions_of(self.process, "await"):
+            for use in action.uses:
+                awaited.update(dict.fromkeys(self.compiler.arrivals(use.message, self.number), use.message.name))
+        ways = reach(component)
+        broken = self.at(Spot(("broken", -1)))
+        for local, rows in enumerate(component.rows):
+            for kind, name in awaited.items():
+                later = any(
+                    kind in component.rows[other] for other in range(component.size) if ways[local] >> other & 1
+                )
+                if later and kind not in rows:
+                    text = f"{self.name} fails on `{name}`, which it does not wait for yet"
+                    note = self.compiler.note(text, self.process.fact("on_unexpected").span or self.process.place)
+                    rows[kind] = (Row(broken, note=note, error=True),)
+        component.rows.append({})
+        component.acts.append(())
 
     def at(self, spot: Spot) -> int:
         """The number of a local state."""
@@ -100,9 +117,10 @@ class Thread:
 
     def _leave(self, spot: Spot, rows: dict[int, list[Row]], acts: list[Act]) -> None:
         kind, number = spot.where
-        if kind in {"idle", "arm"}:
+        if kind in {"idle", "arm"} or (kind == "parked" and number == 0 and self.fork in self.looped):
             self._start(spot, rows)
-            return
+            if kind != "parked":
+                return
         if self.parent is None:
             self._again(spot, rows)
         if kind == "call":
@@ -137,10 +155,11 @@ class Thread:
         target = self.at(run.spot)
         rows.setdefault(kind, []).append(Row(target, run.emits, 0, False, note, run.spot.where[0] == "twice"))
         forgets = self.compiler.forgets(self)
-        if forgets is not None and run.emits and run.spot.where[0] == "call":
+        kept = tuple(one for one in run.emits if self.compiler.stays_inside(one))
+        if forgets is not None and kept != run.emits:
             lost = self.compiler.note(f"{self.name} saves its progress, crashes, and never sends what follows",
                                       self.actions[at].span, forgets, run.trail)  # fmt: skip
-            rows[kind].append(Row(target, (), 1, False, lost))
+            rows[kind].append(Row(target, kept, 1, False, lost))
 
     def _act(
         self, acts: list[Act], spot: Spot, run: Run, when: str, price: int, text: str, at: int, depth: int = -1
@@ -174,9 +193,17 @@ class Thread:
         compiler = self.compiler
         guarded, facts = compiler.guarded(self.process)
         for kind, caller in compiler.triggers(self.process, self.number):
-            if not guarded and spot.where[0] != "twice" and not compiler.joined(self.process):
+            if (
+                not guarded
+                and spot.where[0] != "twice"
+                and not compiler.joined(self.process)
+                and not compiler.is_repeated(kind)
+            ):
                 run = Run(spot._replace(where=("twice", -1)), (), ())
                 self._row(rows, kind, run, f"{self.name} starts a second time", self.entry, facts)
+            elif spot.where[0] in {"done", "failed"} and self.process.kind != "workflow" and compiler.is_repeated(kind):
+                for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
+                    self._row(rows, kind, run, f"{self.name} starts for the next one", self.entry)
             elif spot.where[0] in {"done", "failed"} and caller >= 0:
                 emits = compiler.reply(caller, ok=spot.where[0] == "done")
                 self._row(rows, kind, Run(spot, emits, ()), f"{self.name} repeats its answer", self.entry)
@@ -197,9 +224,14 @@ class Thread:
         else:
             again = Run(spot, request, (action.id,))
             self._row(rows, refused, again, f"there is no way back: {self.name} asks `{name}` again", action.id)
-        if not compiler.has_timer(action):
-            return
         limit = _attempts(action)
+        if not compiler.has_timer(action):
+            if limit > 1 and action.message.channel is None and (spot.used < TRIES or compiler.loose):
+                used = spot.used if compiler.loose else spot.used + 1
+                again = Run(spot._replace(used=used, slow=True), request, (action.id,))
+                what = f"`{name}` fails technically, although it may have been done: {self.name} asks again"
+                self._act(acts, spot, again, "early", 0 if spot.slow else 1, what, action.id)
+            return
         timeout = [edge for edge in action.edges if edge.kind == "timeout"]
         unlimited = math.isinf(limit) or not timeout
         text = f"`{name}` is not answered in time"
@@ -232,6 +264,7 @@ class Thread:
                 for use in arm.uses:
                     for kind in self.compiler.arrivals(use.message, self.number):
                         for run in self._after(arm, ("next",), spot):
+                            run = run._replace(trail=(arm.id, *run.trail))
                             self._row(rows, kind, run, f"{self.name} has waited for `{use.message.name}`", arm.id)
             elif arm.kind == "timer":
                 text = f"the limit of the wait expires: `{' '.join(arm.span.text.split())}`"
@@ -243,6 +276,7 @@ class Thread:
 
     def _crash(self, spot: Spot, acts: list[Act]) -> None:
         if self.process.kind != "workflow":
+            self._begin_anew(spot, acts)
             return
         state = self.compiler.durability(self.process)
         action = self.actions[spot.where[1]]
@@ -255,6 +289,16 @@ class Thread:
                                       self.compiler.volatile(self.process))  # fmt: skip
             target = self.at(Spot(("lost", -1), caller=spot.caller))
             acts.append(Act(target, (), "crash", 1, 0, note))
+
+    def _begin_anew(self, spot: Spot, acts: list[Act]) -> None:
+        """A handler acknowledges its message at the end: if its host crashes before, the message comes again."""
+        triggers = self.compiler.triggers(self.process, self.number)
+        if self.parent is not None or spot.where[0] == "fork" or self.compiler.joined(self.process):
+            return
+        if any(caller == spot.caller and self.compiler.redelivers(kind) for kind, caller in triggers):
+            text = f"the host of {self.name} crashes; the message comes again, and it begins anew"
+            for run in self._from(self.entry, Spot(("idle", -1), caller=spot.caller)):
+                self._act(acts, spot, run, "crash", 1, text, self.entry)
 
     def _overall(self, spot: Spot, acts: list[Act]) -> None:
         """The limit of the whole workflow; it fires only where no inner limit can."""
@@ -300,6 +344,11 @@ class Thread:
         trail: tuple[int, ...],
         seen: frozenset[int],
     ) -> Iterator[Run]:
+        turns = turn(action, edge, spot.turns)
+        if turns is None or edge.chance == 0:
+            return
+        if turns != spot.turns:
+            spot, seen = spot._replace(turns=turns), frozenset()
         target = self.actions[edge.target]
         step = action.step
         if step is not None and target.step is not step and edge.kind in {"ok", "next", "branch", "exit", "body"}:
@@ -350,15 +399,15 @@ class Thread:
             if action.edges:
                 yield from self._fail_over(action, action.edges[0], spot, emits, trail)
         else:
-            if kind == "emit":
-                emits = emits + self.compiler.published(action)
-            elif kind == "send":
+            published = self.compiler.published(action) if kind == "emit" else [()]
+            if kind == "send":
                 emits = emits + self.compiler.request(action)
             elif kind == "write":
                 emits = emits + self.compiler.changed(action)
-            for edge in action.edges:
-                if edge.kind != "timeout":
-                    yield from self._along(action, edge, spot, emits, trail, seen)
+            for heard in published:
+                for edge in action.edges:
+                    if edge.kind != "timeout":
+                        yield from self._along(action, edge, spot, emits + heard, trail, seen)
 
     def _finish(self, spot: Spot, emits: tuple[int, ...], trail: tuple[int, ...], *, ok: bool) -> Run:
         if self.parent is not None:
@@ -394,6 +443,7 @@ class Thread:
 
     def _undo(self, spot: Spot, emits: tuple[int, ...], trail: tuple[int, ...], last: int | None) -> Iterator[Run]:
         """Undo the latest of what is left to undo; when nothing is left, end in failure."""
+        spot = spot._replace(turns=())
         if not spot.undo:
             if self.parent is not None:
                 report = (self.compiler.internal("undone", self),)
@@ -432,11 +482,11 @@ class Thread:
                 )
                 text = f"{self.name} hears that a branch is {'done' if not bad else 'failing'}"
                 if going_on:
-                    undo = None if spot.undo is None else (*spot.undo, -2 - fork)
+                    undo = None if spot.undo is None else (*(n for n in spot.undo if n != -2 - fork), -2 - fork)
                     join = self.actions[branch.join]
                     for run in self._after(join, ("next",), spot._replace(undo=undo, extra=())):
                         self._row(rows, kind, run, text, fork)
-                elif count == len(branches):
+                elif count == len(branches) or (bad and self.actions[fork].mode == "interrupting"):
                     undo = () if spot.undo is None else spot.undo
                     away = _rested(spot)._replace(undo=(*undo, -2 - fork), extra=())
                     for run in self._undo(away, (), (), self.on_failure):
@@ -463,7 +513,9 @@ class Thread:
             return
         kind = self.compiler.internal("undo", self)
         undo = spot.undo or ()
-        if spot.where[0] in {"call", "await"}:
+        if spot.where[0] == "fork":
+            undo = (*undo, -2 - spot.where[1])
+        elif spot.where[0] in {"call", "await"}:
             step = self.actions[spot.where[1]].step
             if self.actions[spot.where[1]].region == "compensation":
                 return

@@ -12,8 +12,8 @@ from coordlint.explore.compiler import compile_scene
 from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
+from coordlint.explore.spots import TooLargeError
 from coordlint.explore.story import tell
-from coordlint.explore.threads import TooLargeError
 from coordlint.explore.verify import Settings, Told, Verification
 from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
 from coordlint.finding import Run
@@ -126,7 +126,8 @@ class Trials:
 
     def _shown(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> Trial | None:
         """A shortest run with both, in the better case for the design."""
-        found = self._search(scene, first, then, adverse=frozenset())
+        adverse = None if self.verification.settings.strict else frozenset[str]()
+        found = self._search(scene, first, then, adverse=adverse)
         if found is None:
             return None
         search, compiled, observer = found

@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.judge import Judge, Violation
+from coordlint.explore.judge import Judge
 from coordlint.explore.memory import Known, Memory, fingerprint
 from coordlint.explore.proof import prove
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
+from coordlint.explore.spots import TURNS, TooLargeError
 from coordlint.explore.story import tell_violation
 from coordlint.explore.survey import survey
-from coordlint.explore.threads import TooLargeError
+from coordlint.explore.violation import Violation
 from coordlint.finding import Label, Run, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.graph import Index
+    from coordlint.system import Action
 
 
 class Settings(NamedTuple):
@@ -35,6 +37,7 @@ class Settings(NamedTuple):
         repairs: try which changes of single facts are a remedy.
         proof: try to prove for any number of faults what holds.
         whole: where the limit is reached, report only what is complete, so that nothing depends on the order of the search.
+        strict: what the design does not say counts as absent, so that what follows from it is certain.
         progress: told about each scene and layer.
         many: from so many scenes on nothing is assumed, and from four times as many on only one fault is looked at; 0 for
             never.
@@ -49,6 +52,7 @@ class Settings(NamedTuple):
     repairs: bool = True
     proof: bool = True
     whole: bool = False
+    strict: bool = False
     progress: Callable[[str], None] | None = None
     many: int = 0
 
@@ -66,6 +70,7 @@ class Verdict(NamedTuple):
         violated: the least number of faults of a violation, or None.
         proved: it holds for any number of faults.
         cut: the limit was reached, or the scene is too large to begin with.
+        loops: the scene has loops, which are run with few turns and items only.
         layers: how many of the states need so many faults: without any first.
         idle: the moves that would change something and never occurred; unknown if the search was cut.
     """
@@ -76,12 +81,17 @@ class Verdict(NamedTuple):
     violated: int | None
     proved: bool
     cut: bool
+    loops: bool = False
     layers: tuple[int, ...] = ()
     idle: tuple[Label, ...] = ()
 
     @property
     def words(self) -> str:
         """The verdict, which always says its bound."""
+        return self._bound + (f", with loops of up to {TURNS} turns" if self.loops else "")
+
+    @property
+    def _bound(self) -> str:
         limit = ""
         if self.cut:
             limit = (
@@ -104,7 +114,8 @@ class Told(NamedTuple):
         assumes: the unknown facts it takes to be against the design; empty if it is certain.
         repairs: changes of one fact after which it is gone and nothing new is there, each tried.
         tried: how many changes were tried.
-        also: what else the same cause brings about.
+        supposes: what the run takes for possible although the design does not say when.
+        unsaid: the unknown facts that it rests on and that count as absent.
     """
 
     scene: Scene
@@ -113,6 +124,8 @@ class Told(NamedTuple):
     assumes: tuple[Assumption, ...]
     repairs: tuple[str, ...]
     tried: int
+    supposes: tuple[Action, ...] = ()
+    unsaid: tuple[Assumption, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -138,6 +151,7 @@ class Verification:
         self.index = index
         self.sagas = sagas
         self.settings = settings or Settings()
+        self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
         self._memory = memory
@@ -169,12 +183,14 @@ class Verification:
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
             return
         try:
-            compiled = compile_scene(self.index, scene)
+            compiled = compile_scene(self.index, scene, self._adverse)
             name = fingerprint(compiled, self.index) if self._memory is not None else ""
             known = self._memory.get(name) if self._memory is not None else None
             if known is not None:
                 self._spent += known.states
-                self.verdicts.append(Verdict(scene.name, known.states, known.complete, None, False, known.cut))
+                self.verdicts.append(
+                    Verdict(scene.name, known.states, known.complete, None, False, known.cut, self._loops(scene))
+                )
                 return
             search = self._search(compiled, settings.faults, settings.limit, scene.name)
         except (TooLargeError, TooManyQueueContentsError):
@@ -187,10 +203,12 @@ class Verification:
         violated = min((one.faults for one in serious), default=None)
         proved = False
         if violated is None and not search.cut and not settings.without and settings.proof:
-            proved = self._is_proved(scene)
+            proved = self._is_proved(scene, judge)
         more = survey(compiled, search) if not settings.whole else ()
         self.verdicts.append(
-            Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut, *more)
+            Verdict(
+                scene.name, len(search.came), search.complete, violated, proved, search.cut, self._loops(scene), *more
+            )
         )
         if self._memory is not None and not certain:
             self._memory.put(name, Known(len(search.came), search.complete, search.cut))
@@ -198,20 +216,23 @@ class Verification:
             repairs: tuple[str, ...] = ()
             tried = 0
             if settings.repairs and one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
-                repairs, tried = self._repairs(scene, one, certain, compiled, frozenset())
+                repairs, tried = self._repairs(scene, one, certain, compiled, self._adverse)
             if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
                 text.startswith("an order for ") for text in repairs
             ):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
-        if settings.candidates and not any(one.code == "B21" for one in certain):
-            self._candidates(scene, {one.subject for one in certain}, search.cut)
+        if settings.candidates and not settings.strict and not any(one.code == "B21" for one in certain):
+            self._candidates(scene, {subject for one in certain for subject in one.subjects}, search.cut)
 
-    def _is_proved(self, scene: Scene) -> bool:
+    def _loops(self, scene: Scene) -> bool:
+        return any(True for process in scene.processes for _ in self.index.system.actions_of(process, "loop"))
+
+    def _is_proved(self, scene: Scene, searched: Judge) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
-        compiled = compile_scene(self.index, scene, loose=True)
+        compiled = compile_scene(self.index, scene, self._adverse, loose=True)
         proof = prove(Space(compiled.tables), self.settings.limit)
-        judge = Judge(compiled, self.sagas)
+        judge = Judge(compiled, self.sagas, searched.calm)
         return proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
 
     def _search(self, compiled: Compiled, faults: int, limit: int, name: str = "") -> Search:
@@ -229,7 +250,12 @@ class Verification:
         if run is not None:
             texts = tuple(assumption.text for assumption in assumes)
             run = run._replace(assumes=texts, repairs=repairs, tried=tried, complete=search.complete)
-        return Told(compiled.scene, one, run, assumes, repairs, tried)
+        return Told(
+            compiled.scene, one, run, assumes, repairs, tried,
+            _supposed(compiled, one),
+            tuple(compiled.facts.unknown[name] for name in dict.fromkeys(self._used(compiled, one))
+                  if self.settings.strict and name in compiled.facts.unknown),
+        )  # fmt: skip
 
     # -------------------------------------------------------------------------------------------- unknown facts
 
@@ -241,35 +267,50 @@ class Verification:
             compiled = compile_scene(self.index, scene, None)
             if not compiled.facts.unknown:
                 return
-            search = self._search(compiled, faults, limit)
-            for one in Judge(compiled, self.sagas).all(search):
-                if one.subject in known or one.code in {"B6", "B19"}:
-                    continue
-                known.add(one.subject)
-                self._candidate(scene, compiled, one, faults, limit)
+            self._look(scene, compiled, known, faults, limit)
+            # What executes again also publishes again, so a lost event shows only where repetitions are recognised.
+            adverse: frozenset[str] = frozenset()
+            while (careful := frozenset(n for n in compiled.facts.unknown if not n.endswith("|idempotent"))) > adverse:
+                adverse = careful | adverse
+                compiled = compile_scene(self.index, scene, adverse)
+            if adverse:
+                self._look(scene, compiled, known, faults, limit)
         except (TooLargeError, TooManyQueueContentsError):
             return
 
+    def _look(self, scene: Scene, compiled: Compiled, known: set[str], faults: int, limit: int) -> None:
+        search = self._search(compiled, faults, limit)
+        for found in Judge(compiled, self.sagas).all(search):
+            one = _without(found, known) if found.code not in {"B6", "B19"} else None
+            if one is not None:
+                known.update(one.subjects)
+                self._candidate(scene, compiled, one, faults, limit)
+
     def _candidate(self, scene: Scene, compiled: Compiled, one: Violation, faults: int, limit: int) -> None:
-        used = list(dict.fromkeys(self._used(compiled, one)))
-        names = [name for name in used if name in compiled.facts.unknown]
+        names = [name for name in dict.fromkeys(self._used(compiled, one)) if name in compiled.facts.unknown]
         hit = self._with(scene, frozenset(names), one, faults, limit)
         if hit is None:
-            names = list(compiled.facts.unknown)
-            if len(names) > MOST_FACTS:
-                return
-        for name in list(names):
-            fewer = frozenset(other for other in names if other != name)
-            again = self._with(scene, fewer, one, faults, limit)
-            if again is not None:
-                names.remove(name)
-                hit = again
+            names = [
+                name
+                for name in compiled.facts.unknown
+                if compiled.facts.adverse is None or name in compiled.facts.adverse
+            ]
+        size = max(len(names) // 2, 1)
+        while size:  # leave out ever smaller groups of facts, as long as the violation stays (after Zeller's ddmin)
+            for group in [names[start : start + size] for start in range(0, len(names), size)]:
+                fewer = [name for name in names if name not in group]
+                again = self._with(scene, frozenset(fewer), one, faults, limit)
+                if again is not None:
+                    names, hit = fewer, again
+            size //= 2
         if hit is None or not names:
             return
         smaller, search, found = hit
+        found = found._replace(also=tuple(also for also in found.also if also.subject in one.subjects))
         assumes = tuple(compiled.facts.unknown[name] for name in names)
-        repairs = tuple(dict.fromkeys(one.repair for one in assumes if one.repair))
-        self.told.append(self._tell(smaller, search, found, assumes, repairs, len(repairs)))
+        everything = Judge(smaller, self.sagas).all(search)
+        repairs, tried = self._repairs(scene, found, everything, smaller, frozenset(names))
+        self.told.append(self._tell(smaller, search, found, assumes, repairs, tried))
 
     def _used(self, compiled: Compiled, one: Violation) -> Iterator[str]:
         for _, move in (*one.path, *one.repeats):
@@ -284,17 +325,17 @@ class Verification:
         compiled = compile_scene(self.index, scene, adverse)
         search = self._search(compiled, faults, limit)
         for other in Judge(compiled, self.sagas).all(search):
-            if other.subject == one.subject and other.code == one.code:
+            if one.subject in other.subjects and other.code == one.code:
                 return compiled, search, other
         return None
 
     # -------------------------------------------------------------------------------------------- repairs
 
     def _repairs(
-        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str]
+        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str] | None
     ) -> tuple[tuple[str, ...], int]:
         """Flip one fact at a time and search again: what removes the violation and brings nothing new is a repair."""
-        before = {(other.code, other.subject) for other in all_}
+        before = {(other.code, subject) for other in all_ for subject in other.subjects}
         found: list[str] = []
         tried = 0
         for name, assumption in compiled.facts.worse.items():
@@ -306,17 +347,33 @@ class Verification:
                 search = self._search(changed, max(one.faults, min(self.settings.faults, 1)), MOST_STATES * 4)
             except (TooLargeError, TooManyQueueContentsError):
                 continue
-            after = {(o.code, o.subject) for o in Judge(changed, self.sagas).all(search) if o.code not in {"B6", "B19"}}
+            left = [other for other in Judge(changed, self.sagas).all(search) if other.code not in {"B6", "B19"}]
+            after = {(other.code, subject) for other in left for subject in other.subjects}
             if not search.cut and not any(subject == one.subject for _, subject in after) and after <= before:
                 found.append(assumption.repair)
         return tuple(dict.fromkeys(found)), tried
 
 
+def _without(one: Violation, known: set[str]) -> Violation | None:
+    """A violation without the subjects that are told already; None if nothing is left of it."""
+    left = tuple(also for also in one.also if also.subject not in known)
+    if one.subject not in known:
+        return one._replace(also=left)
+    return None
+
+
+def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
+    """The choices of a run: the design does not say when which branch is taken, so each is possible."""
+    found: dict[int, None] = {}
+    for _, move in (*one.path, *one.repeats):
+        if move.choice is not None and move.choice.note >= 0:
+            found.update(dict.fromkeys(compiled.notes[move.choice.note].trail))
+    actions = [compiled.system.actions[number] for number in found]
+    return tuple(a for a in actions if (a.kind == "choice" and a.mode == "" and len(a.edges) > 1) or a.kind == "loop")
+
+
 MOST_STATES = 5_000
 """What unknown facts could do is looked for in so many states of a scene."""
-
-MOST_FACTS = 12
-"""Of so many unknown facts the ones that matter are singled out, each with a search of its own."""
 
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""

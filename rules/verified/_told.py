@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
     from coordlint.design import Design
     from coordlint.explore.verify import Told
+    from coordlint.system import Action
 
 CANDIDATE = "I/W/W"
 """What only happens if an unknown fact is against the design is worth less."""
 
 
-WITHOUT_FAULTS = frozenset({"B19", "B21"})
+WITHOUT_FAULTS = frozenset({"B6", "B19", "B21"})
 """Properties that no fault brings about."""
 
 
@@ -38,12 +39,20 @@ def _finding(told: Told, help: str) -> Finding:
     notes = []
     if told.run is None:
         notes.append(f"in the end: {one.damage}")
+    if one.also:
+        notes.append(f"also, for the same reason: {'; '.join(also.text for also in one.also)}")
     if told.assumes:
         notes.append(f"nobody says whether {' or whether '.join(assumption.text for assumption in told.assumes)}")
+    if told.supposes:
+        notes.append(f"assuming that every branch and number of turns is possible: {_listed(told.supposes)}")
     return Finding(
         primary=Label(one.place),
         message=f"{one.text} ({told.needs}){condition}" if one.code not in WITHOUT_FAULTS else one.text,
-        related=tuple(Label(assumption.span, "nothing is said here") for assumption in told.assumes),
+        related=(
+            *(Label(assumption.span, "nothing is said here") for assumption in told.assumes),
+            *(Label(fact.span, "nothing is said here, which counts as absent") for fact in told.unsaid),
+            *(Label(also.place, "here too") for also in one.also),
+        ),
         help=" or ".join(told.repairs) if told.repairs else help,
         notes=tuple(notes),
         run=told.run,
@@ -51,3 +60,9 @@ def _finding(told: Told, help: str) -> Finding:
         subject=f"{told.scene.name} / {one.subject.replace('`', '')}",
         levels=CANDIDATE if told.assumes else "",
     )
+
+
+def _listed(actions: tuple[Action, ...]) -> str:
+    """The choices of a run, each by the line it stands in and its first words."""
+    words = [f"`{' '.join(action.span.text.split())[:40]}` in line {action.span.line}" for action in actions]
+    return ", ".join(dict.fromkeys(words))

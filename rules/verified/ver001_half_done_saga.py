@@ -6,6 +6,10 @@ Undoing a saga is a program of its own: every step that was done has to be undon
 the saga with every outcome of every step and with faults of the network and the hosts, and looks at what is left when
 everything rests. The run that is shown has the fewest faults there are.
 
+Assumed: a call that was given up counts as one that may have been done, and its own compensation is owed too. A flow
+without a workflow is half done if somebody refuses, no failure is declared, and another service has taken effect
+already. Every branch of an `either` and every declared outcome is taken to be possible, except one of `0%`.
+
 ## Bad
 
 ```coord

@@ -5,6 +5,11 @@
 A wait without a limit ends only if its message comes. Where one outcome of another service publishes nothing, or nothing that
 the wait listens to, the process stays where it is, with everything it has done so far, and nobody is told.
 
+Assumed: a direct call without a `timeout` may stay without an answer; all calls of one process are told as one finding.
+What awaits something from outside of the design gets it exactly once, at any time. A message that comes before it is
+awaited waits, unless the process says `on unexpected drop` or `on unexpected fail`. A message whose handling fails for
+good is gone where a handler says `attempts` and its channel `no dead-letter`.
+
 ## Bad
 
 ```coord

@@ -5,6 +5,9 @@
 What is tried again until it succeeds never ends if it cannot succeed: a refusal for a business reason stays a refusal. After
 the pivot there is no way back, so a later step that may refuse leaves the saga asking for ever.
 
+Assumed: a compensation, and a call behind the `pivot`, is repeated until it succeeds. A handler that recognises a
+repetition repeats its refusal. A loop of the design itself (`repeat`, `for each`) ends after at most two turns.
+
 ## Bad
 
 ```coord

@@ -5,6 +5,8 @@
 Two services that correct each other, or a handler that publishes what it listens to, keep the brokers busy without end: no
 retry policy and no limit stops a loop of deliveries that succeed.
 
+Assumed: a `when` is taken to hold, and `max-hops` is not counted.
+
 ## Bad
 
 ```coord

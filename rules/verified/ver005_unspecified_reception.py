@@ -5,6 +5,10 @@
 Where a process drops what it does not expect yet, an answer that is faster than the wait for it is gone: the process comes to
 its wait and nobody will answer any more. Sagas whose state is stored after the request is sent have met this often.
 
+Assumed: the policy for a message that no state takes is what `on unexpected` says: `drop` throws it away, `park` keeps
+it until it is awaited, `fail` stops the process with an error. Where nothing is said, it is kept, and that it is thrown
+away is a finding of lower severity.
+
 ## Bad
 
 ```coord

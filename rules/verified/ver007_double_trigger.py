@@ -5,6 +5,10 @@
 A command that a workflow sends and that a reaction to an event sends as well is carried out twice for the same case. No
 fault is needed: the design itself says so. Exclusive branches do not count, because the runs know that only one of them happens.
 
+Assumed: two triggers on branches that exclude each other do not count, nor do handlers whose `when` guards complement
+each other. A message that is sent in a loop or at several places of one process on purpose means another occurrence
+each time.
+
 ## Bad
 
 ```coord

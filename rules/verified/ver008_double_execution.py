@@ -5,6 +5,10 @@
 What is delivered at least once is delivered twice some day, and a request that was not answered in time is sent again though it
 may have arrived. A handler that does not recognise the repetition does its work twice.
 
+Assumed: the broker may deliver again what is not said to come once; a client may repeat the request that starts a flow;
+`attempts` and `retries` repeat a call that was carried out. Handlers that declare `idempotent` recognise every
+repetition. A message that is sent in a loop is not watched, because its repetition looks like the next turn.
+
 ## Bad
 
 ```coord

@@ -6,6 +6,8 @@ A slow request can arrive after the saga has given up and undone the step. The c
 action is carried out, and nobody will undo it any more: the try-confirm-cancel literature calls this hanging. A compensation that
 fences remembers the case, so that the late action refuses.
 
+Assumed: an action refuses after its compensation only if that compensation declares `fences`.
+
 ## Bad
 
 ```coord

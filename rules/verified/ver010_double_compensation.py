@@ -5,6 +5,8 @@
 A compensation is a request like any other: it is repeated until it is answered, and delivered again after a crash. One that
 does not recognise the repetition releases the goods, or refunds the money, twice.
 
+Assumed: a compensation recognises a repetition only if it declares `idempotent`.
+
 ## Bad
 
 ```coord

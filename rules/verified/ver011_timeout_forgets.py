@@ -5,6 +5,9 @@
 No answer in time does not mean that nothing was done. A saga that undoes only the steps that answered leaves the effect of the
 one that did not: the classic is the card that is charged for an order that was cancelled.
 
+Assumed: that a call was not answered in time says nothing about whether it was carried out. One slow peer is one fault,
+however many attempts it outlasts.
+
 ## Bad
 
 ```coord

@@ -5,6 +5,8 @@
 Behind the pivot there is no way back: what cannot be undone is done. A saga that goes back all the same, because the answer of
 the pivot did not come in time, undoes the steps around it and leaves the pivot standing.
 
+Assumed: after a successful `pivot` nothing is undone. A step is irreversible only if the design says so.
+
 ## Bad
 
 ```coord

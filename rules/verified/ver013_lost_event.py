@@ -6,6 +6,10 @@ A handler that commits its data and then crashes before it publishes has done it
 again, but the handler recognises it and does nothing, so the event is never published. An outbox commits both together; a
 handler that re-emits publishes again.
 
+Assumed: without an `outbox`, a handler may crash behind its effects and in front of any of its publications. A message
+that is recognised when it comes again publishes nothing again, unless the handler says `re-emits`; where neither is
+said, the finding has a lower severity. What follows from a write (`on change of`) is never lost.
+
 ## Bad
 
 ```coord

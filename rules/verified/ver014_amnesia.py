@@ -5,6 +5,10 @@
 State in memory is gone with the host. The steps that were done stay done, and the restarted orchestrator knows nothing of the
 case: it neither goes on nor goes back.
 
+Assumed: a workflow with `state memory` is gone when its host crashes; with `state in STORE` it goes on where it was and
+repeats its request. With `no outbox` it may also save its progress and never send what follows. The run that is shown
+has no timer that would cure it.
+
 ## Bad
 
 ```coord

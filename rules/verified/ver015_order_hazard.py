@@ -5,6 +5,9 @@
 Messages of an unordered channel, or of different partitions, overtake each other. Where a process only works if they do not,
 the finding goes away as soon as the channel keeps the order of the key: that was tried.
 
+Assumed: messages overtake each other at no cost, except in one channel that is `ordered`. Where nobody says whether it
+is, it is taken to be, and what goes wrong otherwise is a finding of lower severity.
+
 ## Bad
 
 ```coord

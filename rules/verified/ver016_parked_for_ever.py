@@ -5,6 +5,8 @@
 A dead-letter channel takes poison messages out of the way, and with them the progress of the case they belong to. If nobody
 watches the channel and nothing puts its messages back, what waits for them waits for ever.
 
+Assumed: a dead-letter channel that a monitor watches, or that has a `redrive`, is looked after.
+
 ## Bad
 
 ```coord

@@ -5,6 +5,9 @@
 A step, a compensation or an answer to a failure that no run comes to is either superfluous or cut off by mistake. All runs with
 up to two faults were looked at.
 
+Assumed: a compensation in front of the pivot that never runs because nothing behind its step fails is right. An outcome
+of `0%` does not come about.
+
 ## Bad
 
 ```coord

@@ -5,6 +5,8 @@
 A flow that says `order Paid before Delivered` promises something to those who read it. The runs were watched for one in which the
 second event comes without the first.
 
+Assumed: a flow's order concerns the moments at which messages are sent.
+
 ## Bad
 
 ```coord

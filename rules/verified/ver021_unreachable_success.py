@@ -5,6 +5,9 @@
 Before faults are of interest, the good run has to exist: from the start of a flow to what it `succeeds with`, without a loss, a
 crash or a timeout. Where it does not, nothing else about the flow is reported.
 
+Assumed: everything that is awaited from outside of the design comes. The outcomes of external services are those that
+the design declares.
+
 ## Bad
 
 ```coord
