@@ -23,7 +23,7 @@ from coordlint.cli.shared import (
 from coordlint.report import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from coordlint.explore.verify import Settings
     from coordlint.run import Outcome
@@ -39,8 +39,13 @@ KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publis
 @click.option("--without", multiple=True, type=click.Choice(KINDS_OF_FAULTS), help="Faults that do not happen.")
 @click.option("--show", metavar="RUN", help="Tell one run instead: `happy`, or `fault: WORDS` of a fault in it.")
 @click.option("--mermaid", is_flag=True, help="With --show: as a Mermaid sequence diagram.")
-@click.option("--export", type=click.Choice(("promela",)), help="Write the models for SPIN into the folder --to.")
-@click.option("--to", metavar="DIR", help="The folder of --export.")
+@click.option(
+    "--export",
+    type=(click.Choice(("promela",)), str),
+    metavar="FORMAT DIR",
+    help="Write a model of each flow and workflow into a folder of DIR; the FORMAT is promela.",
+)
+@click.option("--trail", multiple=True, metavar="FILE", help="Replay a run that an exported model has found.")
 @click.option("--engine", type=click.Choice(("own", "spin")), default="own", show_default=True, help="Who searches.")
 @click.option("--format", type=click.Choice(FORMATS), default="full", show_default=True, help="Form of the report.")
 @click.option("--output", metavar="FILE", help="Write the report to FILE.")
@@ -56,8 +61,8 @@ def verify(
     without: tuple[str, ...],
     show: str | None,
     mermaid: bool,
-    export: str | None,
-    to: str | None,
+    export: tuple[str, str] | None,
+    trail: tuple[str, ...],
     engine: str,
     format: str,
     output: str | None,
@@ -78,6 +83,8 @@ def verify(
     from coordlint.explore.verify import Settings
     from coordlint.source import SourceError
 
+    if engine != "own" and (format != "full" or output is not None):
+        raise Failure("`--engine spin` tells what it finds as text only: leave `--format` and `--output` out")
     settings = Settings(
         faults=faults + deep,
         limit=2_000_000 if deep else 100_000,
@@ -87,11 +94,12 @@ def verify(
     )
     request = run.Request(paths=tuple(relative(path) for path in paths), profile=profile, verify=settings, baseline="")
     try:
-        if show is not None or export is not None or engine != "own":
+        if show is not None or export is not None or trail or engine != "own":
             designs = run.designs(request)
             if show is not None:
                 return _show(designs, settings, show, mermaid=mermaid)
-            return _spin(designs, settings, to, run_it=export is None)
+            code = _spin(designs, settings, export[1] if export is not None else None, trail)
+            return 0 if code == 1 and exit_zero else code
         outcome = run.run(request)
     except (SourceError, ConfigError) as error:
         raise Failure(str(error)) from None
@@ -156,10 +164,14 @@ def _show(designs: object, settings: Settings, show: str, *, mermaid: bool) -> i
     return 0 if shown else 1
 
 
-def _spin(designs: object, settings: Settings, to: str | None, *, run_it: bool) -> int:
+def _spin(designs: Sequence[str], settings: Settings, folder: str | None, trails: tuple[str, ...]) -> int:
     from coordlint.cli import spin
 
-    return spin.main(list(designs), settings, to, run_it=run_it)  # type: ignore[call-overload]
+    if folder is not None:
+        return spin.export(designs, settings, folder)
+    if trails:
+        return spin.trails(designs, settings, trails)
+    return spin.main(designs, settings)
 
 
 # ------------------------------------------------------------------------------------------------ progress

@@ -88,7 +88,7 @@ class Judge:
                     continue
                 seen.add((code, subject))
                 path = search.path(state)
-                code, text = self._cause(code, text, path)
+                code, text = self.cause(code, text, path)
                 yield Violation(code, subject, faults, text, damage, place, tuple(path))
 
     def wrong(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
@@ -208,7 +208,7 @@ class Judge:
 
     # -------------------------------------------------------------------------------------------- causes
 
-    def _cause(self, code: str, text: str, path: list[tuple[int, Move]]) -> tuple[str, str]:
+    def cause(self, code: str, text: str, path: list[tuple[int, Move]]) -> tuple[str, str]:
         """The name of the cause, after the faults on the shortest way."""
         if code not in {"B1", "B2"}:
             return code, text

@@ -348,23 +348,23 @@ class _Writer:
     def _judge(self) -> list[str]:
         """The process that asserts: it looks at every state and changes none."""
         resting = [*self._quiet(), "on == 0", *(["go == 1"] if self.starts else [])]
-        options = []
+        options: dict[bool, list[str]] = {False: [], True: []}
         for number, one in enumerate(self.properties):
             if one.storm >= 0:
                 continue
             for faults in (0,) if one.wanted else range(self.faults + 1):
                 for guard in _guards(one.cases):
                     guards = [*(resting if one.resting else []), f"b == {self.faults - faults}", *guard]
-                    options.append(f"  :: d_step {{ {' && '.join(guards)} -> {self._assertion(number, faults)} }}")
-        if not options:
-            return []
-        told = [f"/* {n}: {self._told(check)} */" for n, check in enumerate(self.checks)]
-        return [*told, "active proctype judge() {", "end_judge: do", *options, "  od", "}"]
+                    text = f"  :: d_step {{ {' && '.join(guards)} -> {self._assertion(number, faults)} }}"
+                    options[one.wanted].append(text)
+        told = [f"/* assertion {n}: {self._told(check)} */" for n, check in enumerate(self.checks)]
+        good = ["#ifdef REACHED", *options[True], "#endif"] if options[True] else []
+        return [*told, "active proctype judge() {", "end_judge: do", *options[False], *good, "  :: false", "  od", "}"]
 
     def _told(self, check: Check) -> str:
         one = self.properties[check.property]
         bound = f" with {check.faults} faults" if check.faults >= 0 else ""
-        return _plain(f"{one.code} {one.subject}{bound}{', which has to be reached' if one.wanted else ''}")
+        return _plain(f"{one.code} {one.subject}{bound}{', which has to hold somewhere' if one.wanted else ''}")
 
 
 def _guards(cases: Iterable[Case]) -> list[list[str]]:
