@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -174,48 +173,87 @@ class Pan:
         return done.stdout + done.stderr
 
 
-UNFINISHED = ("Search not completed", "max search depth too small", "out of memory", "MEMLIM bound", "resize hashtable failed")
+UNFINISHED = (
+    "Search not completed",
+    "max search depth too small",
+    "out of memory",
+    "MEMLIM bound",
+    "resize hashtable failed",
+)
 """Words of SPIN by which it says that it has not seen everything."""
 
 
-def endless(graph: Graph, prices: list[int]) -> list[int] | None:
-    """The moves to a state from which no end can be reached without a further fault, with the fewest moves; None if there is none.
+class Trap(NamedTuple):
+    """A run without an end: the moves to where no end can be reached without a further fault, and the moves that repeat there."""
+
+    way: list[int]
+    cycle: list[int]
+
+
+def endless(graph: Graph, prices: list[int]) -> Trap | None:
+    """The run without an end that begins with the fewest moves; None if there is none.
 
     Args:
         graph: what SPIN went through.
         prices: of the moves, by number.
     """
+    free = {
+        state: [(number, target) for number, target in moves if number >= 0 and not prices[number]]
+        for state, moves in graph.moves.items()
+        if state >= graph.initial
+    }
     before: dict[int, list[int]] = {}
-    ending: dict[int, None] = {}
-    for state, moves in graph.moves.items():
-        free = [target for number, target in moves if not prices[number]]
-        for target in free:
+    for state, moves in free.items():
+        for _, target in moves:
             before.setdefault(target, []).append(state)
-        if not free and state >= graph.initial:
-            ending[state] = None
-    stack = list(ending)
+    stack = [state for state, moves in free.items() if not moves]
+    ending = set(stack)
     while stack:
         for state in before.get(stack.pop(), ()):
             if state not in ending:
-                ending[state] = None
+                ending.add(state)
                 stack.append(state)
     came: dict[int, tuple[int, int]] = {}
-    frontier, seen = [graph.initial], {graph.initial}
+    frontier = [graph.initial]
     for state in frontier:
         if state not in ending:
-            return list(_back(came, state, graph.initial))[::-1]
+            lead, cycle = _cycle(free, state)
+            return Trap([*_back(came, state, graph.initial), *lead], cycle)
         for number, target in graph.moves[state]:
-            if target not in seen:
-                seen.add(target)
+            if number >= 0 and target != graph.initial and target not in came:
                 came[target] = (state, number)
                 frontier.append(target)
     return None
 
 
-def _back(came: dict[int, tuple[int, int]], state: int, initial: int) -> Iterator[int]:
-    while state != initial:
+def _cycle(free: dict[int, list[tuple[int, int]]], start: int) -> tuple[list[int], list[int]]:
+    """The moves to the nearest state that comes again, and those of its shortest cycle; the start is one that has no end."""
+    behind: dict[int, tuple[int, int]] = {}
+    frontier = [start]
+    for one in frontier:
+        came: dict[int, tuple[int, int]] = {}
+        around = [one]
+        for state in around:
+            for number, target in free[state]:
+                if target == one:
+                    return _back(behind, one, start), [*_back(came, state, one), number]
+                if target not in came:
+                    came[target] = (state, number)
+                    around.append(target)
+        for number, target in free[one]:
+            if target != start and target not in behind:
+                behind[target] = (one, number)
+                frontier.append(target)
+    return [], []
+
+
+def _back(came: dict[int, tuple[int, int]], state: int, start: int) -> list[int]:
+    """The moves from the start to a state."""
+    found: list[int] = []
+    while state != start:
         state, number = came[state]
-        yield number
+        found.append(number)
+    return found[::-1]
 
 
 def _first_line(text: str) -> str:

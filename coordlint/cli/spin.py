@@ -59,12 +59,22 @@ class Judged(NamedTuple):
 class Case:
     """A scene with all that is needed to hand it to SPIN and to understand what comes back.
 
+    Args:
+        design: whose scene it is.
+        scene: what to search.
+        faults: the budget.
+        without: faults that do not happen.
+        adverse: the unknown facts that are taken for absent, as :func:`compile_scene` has them.
+
     Raises:
         NotExportableError: SPIN has no room for it.
         TooLargeError: a component has too many local states.
     """
 
-    def __init__(self, design: Design, scene: Scene, faults: int, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, design: Design, scene: Scene, faults: int, without: frozenset[str] = frozenset(),
+        adverse: frozenset[str] | None = frozenset(),
+    ) -> None:  # fmt: skip
         from coordlint.explore import promela
         from coordlint.explore.compiler import compile_scene
         from coordlint.explore.conditions import properties
@@ -74,7 +84,7 @@ class Case:
         self.design = design
         self.scene = scene
         self.faults = faults
-        self.compiled: Compiled = compile_scene(design.index, scene)
+        self.compiled: Compiled = compile_scene(design.index, scene, adverse)
         self.judge: Judge = Judge(self.compiled, design.sagas)
         found = properties(self.compiled, self.judge)
         self.model: Model = promela.export(self.compiled.tables, faults, found, name=scene.name, without=without)
@@ -186,11 +196,15 @@ def _in_graph(case: Case, graph: pan.Graph) -> Iterator[Found]:
     moves = case.model.moves
     trap = pan.endless(graph, [move.price for move in moves])
     if trap is not None:
-        path = case.replayed(trap)
-        if path is None:
+        path = case.replayed(trap.way)
+        if path is None or case.replayed([*trap.way, *trap.cycle]) is None:
             raise Failure(f"a run of SPIN for {case.scene.name} does not replay here: please report it")
-        text = f"{case.scene.name} can go on for ever without coming to an end"
-        yield Found("B3", f"{case.scene.name} endless", sum(move.price for _, move in path), text, path)
+        code, text = "B3", f"{case.scene.name} can go on for ever without coming to an end"
+        kinds = case.compiled.tables.kinds
+        turns = [move for move in (moves[n] for n in trap.cycle) if move.kind < 0 or not kinds[move.kind].urgent]
+        if all(move.what == "deliver" and move.component in case.compiled.parts for move in turns):
+            code, text = "B4", f"messages of {case.scene.name} cause each other for ever"
+        yield Found(code, f"{case.scene.name} endless", sum(move.price for _, move in path), text, path)
     if case.faults >= 2:
         passed = {number for steps in graph.moves.values() for number, _ in steps if number >= 0}
         choices = [moves[number].choice for number in sorted(passed)]
@@ -259,33 +273,35 @@ def export(paths: Sequence[str], settings: Settings, folder: str) -> int:
 def trails(paths: Sequence[str], settings: Settings, files: Sequence[str]) -> int:
     """Replay the runs that came back from other machines, and tell for each scene the one with the fewest faults; the exit code."""
     runs = [swarm.read(file) for file in files]
-    found: dict[str, list[tuple[Found, str]]] = {}
-    told = 0
-    cases: dict[tuple[str, int], Case] = {}
+    wanted = {(run.scene, run.faults) for run in runs}
+    cases: dict[str, Case] = {}
     for _, design, scene in _scenes(paths, settings.flow):
-        for run in runs:
-            if run.scene == scene.name and (scene.name, run.faults) not in cases:
-                cases[scene.name, run.faults] = Case(design, scene, run.faults, settings.without)
+        for faults in sorted(faults for name, faults in wanted if name == scene.name):
+            case = Case(design, scene, faults, settings.without)
+            cases[case.model.title] = case
+    found: dict[str, list[tuple[Found, str]]] = {}
     for run in runs:
-        case = cases.get((run.scene, run.faults))
-        if case is None:
-            raise Failure(f"`{run.path}` is a run of {run.scene}, which is not there: hand over the design it came from")
-        if case.model.title != run.title:
+        known = cases.get(run.title)
+        if known is None and not any(case.scene.name == run.scene for case in cases.values()):
+            raise Failure(
+                f"`{run.path}` is a run of {run.scene}, which is not there: hand over the design it came from"
+            )
+        if known is None:
             raise Failure(f"`{run.path}` belongs to another state of {run.scene}: export again and repeat the search")
-        one = _of_run(case, run)
+        one = _of_run(known, run)
         if one is None:
             hint(f"`{run.path}` is not believed: it does not go wrong when it is replayed here")
         else:
-            found.setdefault(run.scene, []).append((one, run.path))
-    for (name, _), case in cases.items():
-        some = found.pop(name, [])
+            found.setdefault(run.title, []).append((one, run.path))
+    for title, case in cases.items():
+        some = found.get(title, [])
         if some:
             one, path = min(some, key=lambda pair: (pair[0].faults, len(pair[0].path), pair[1]))
             _tell(case, one)
-            goes = f"{len(some)} of {len(runs)} run{'s' * (len(runs) != 1)}"
-            write(f"{name}: violated (needs at most {_faults(one.faults)}) — `{path}`, {goes} went wrong here\n")
-            told = 1
-    return told
+            told = sum(run.title == title for run in runs)
+            goes = f"{len(some)} of {told} run{'s' * (told != 1)} went wrong here"
+            write(f"{case.scene.name}: violated (needs at most {_faults(one.faults)}) — `{path}`, {goes}\n")
+    return int(bool(found))
 
 
 def _of_run(case: Case, run: swarm.Run) -> Found | None:

@@ -15,6 +15,7 @@ MAKEFILE = """# make: search everything on this machine; a run that goes wrong i
 W = 26
 MEMORY = 8000
 DEPTH = 10000000
+OPT = -O1
 
 all: pan
 \t@rm -f model.pml.trail run.txt
@@ -28,7 +29,7 @@ all: pan
 
 pan: model.pml
 \tspin -a model.pml
-\t$(CC) -O1 -w -DSAFETY -DNOREDUCE -DVECTORSZ=8192 -DMEMLIM=$(MEMORY) -o pan pan.c
+\t$(CC) $(OPT) -w -DSAFETY -DNOREDUCE -DVECTORSZ=8192 -DMEMLIM=$(MEMORY) -o pan pan.c
 
 clean:
 \trm -f pan pan.* model.pml.trail run*.txt swarm-*.log
@@ -51,7 +52,7 @@ trap 'rm -rf "$work"' EXIT
 cp model.pml "$work"
 cd "$work"
 spin -a model.pml > /dev/null
-${CC:-cc} -O1 -w -DSAFETY -DNOREDUCE -DVECTORSZ=8192 -DRANDOMIZE -DBITSTATE -o pan pan.c
+${CC:-cc} ${OPT:--O1} -w -DSAFETY -DNOREDUCE -DVECTORSZ=8192 -DRANDOMIZE -DBITSTATE -o pan pan.c
 runs=0
 found=0
 seed="$1"
@@ -132,5 +133,7 @@ def read(path: str) -> Run:
     title, _, rest = text.partition("\n")
     match = re.fullmatch(r"/\* coordlint: (.*), faults (\d+), model [0-9a-f]{16} \*/", title)
     if match is None:
-        raise Failure(f"`{path}` is no run of an exported model: hand over the run files that `make` or swarm.sh writes")
+        raise Failure(
+            f"`{path}` is no run of an exported model: hand over the run files that `make` or swarm.sh writes"
+        )
     return Run(path, title, match[1], int(match[2]), tuple(int(number) for number in re.findall(r"@(\d+)", rest)))

@@ -57,7 +57,7 @@ def _on_the_way(compiled: Compiled, judge: Judge) -> Iterator[Property]:
 # ------------------------------------------------------------------------------------------------ where everything rests
 
 
-class _Unknown(Exception):
+class _UndecidedError(Exception):
     """The judge looks at a component whose local state is not decided yet."""
 
 
@@ -69,7 +69,7 @@ class _Vector(tuple[int, ...]):
     def __getitem__(self, number: object) -> int:  # type: ignore[override]
         assert isinstance(number, int)
         if number not in self.decided:
-            raise _Unknown(number)
+            raise _UndecidedError(number)
         return self.decided[number]
 
 
@@ -89,22 +89,21 @@ def _probes(judge: Judge) -> Iterator[Judge]:
     if not judge.roots:
         yield judge
     for number, thread in judge.roots.items():
-        for entry in judge.deeds[number] or [None]:
+        entries = judge.deeds[number]
+        for own in [entries[n : n + 1] for n in range(len(entries))] or [[]]:
             probe = copy.copy(judge)
             probe.roots = {number: thread}
-            probe.deeds = {number: [entry] if entry is not None else []}
+            probe.deeds = {number: own}
             yield probe
 
 
-def _cases(
-    compiled: Compiled, judge: Judge, decided: dict[int, int]
-) -> Iterator[tuple[Case, list[tuple[str, str]]]]:
+def _cases(compiled: Compiled, judge: Judge, decided: dict[int, int]) -> Iterator[tuple[Case, list[tuple[str, str]]]]:
     """Decide local states one component at a time, as the judge asks for them."""
     vector = _Vector()
     vector.decided = decided
     try:
         wrong = [(code, subject) for code, subject, *_ in judge.wrong(vector)]
-    except _Unknown as asked:
+    except _UndecidedError as asked:
         (number,) = asked.args
         for local in range(compiled.tables.components[number].size):
             yield from _cases(compiled, judge, {**decided, number: local})

@@ -368,24 +368,19 @@ class _Writer:
 
 
 def _guards(cases: Iterable[Case]) -> list[list[str]]:
-    """Conditions, those that differ in one component only made one."""
-    merged: dict[tuple[int, Case], set[int]] = {}
-    for case in cases:
-        (last, locals_), rest = case[-1], case[:-1]
-        merged.setdefault((last, rest), set()).update(locals_)
-    again: dict[tuple[int, tuple[int, ...]], list[Case]] = {}
-    for (last, rest), locals_ in merged.items():
-        again.setdefault((last, tuple(sorted(locals_))), []).append(rest)
-    found = []
-    for (last, places), rests in again.items():
-        firsts: dict[int, set[int]] = {}
-        for rest in rests:
-            if len(rest) == 1:
-                firsts.setdefault(rest[0][0], set()).update(rest[0][1])
-            else:
-                found.append([_among(number, locals_) for number, locals_ in (*rest, (last, places))])
-        found += [[_among(number, sorted(some)), _among(last, places)] for number, some in sorted(firsts.items())]
-    return found
+    """One condition for each case; those that differ in one component only are made one, first the last, then the first."""
+    merged = list(cases)
+    for place in (-1, 0):
+        alike: dict[tuple[int, Case], set[int]] = {}
+        for case in merged:
+            number, locals_ = case[place]
+            rest = case[:-1] if place else case[1:]
+            alike.setdefault((number, rest), set()).update(locals_)
+        merged = [
+            (*rest, (number, tuple(sorted(locals_)))) if place else ((number, tuple(sorted(locals_))), *rest)
+            for (number, rest), locals_ in alike.items()
+        ]
+    return [[_among(number, locals_) for number, locals_ in case] for case in merged]
 
 
 def _among(number: int, locals_: Iterable[int]) -> str:
