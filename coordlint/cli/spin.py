@@ -258,6 +258,7 @@ def export(paths: Sequence[str], settings: Settings, folder: str) -> int:
     from coordlint.explore.threads import TooLargeError
 
     code = 0
+    used: dict[str, int] = {}
     for path, design, scene in _scenes(paths, settings.flow):
         try:
             case = Case(design, scene, settings.faults, settings.without)
@@ -266,23 +267,27 @@ def export(paths: Sequence[str], settings: Settings, folder: str) -> int:
             code = 2
             continue
         name = re.sub(r"\W+", "-", scene.name)
+        used[name] = used.get(name, 0) + 1
+        name += f"-{used[name]}" if used[name] > 1 else ""
         swarm.export(os.path.join(folder, name), case.model, scene.name, path, _faults(settings.faults))
     return code
 
 
 def trails(paths: Sequence[str], settings: Settings, files: Sequence[str]) -> int:
     """Replay the runs that came back from other machines, and tell for each scene the one with the fewest faults; the exit code."""
+    from coordlint.explore.promela import plain
+
     runs = [swarm.read(file) for file in files]
-    wanted = {(run.scene, run.faults) for run in runs}
+    wanted = sorted({(run.scene, run.faults) for run in runs})
     cases: dict[str, Case] = {}
     for _, design, scene in _scenes(paths, settings.flow):
-        for faults in sorted(faults for name, faults in wanted if name == scene.name):
+        for faults in [faults for name, faults in wanted if name == plain(scene.name)]:
             case = Case(design, scene, faults, settings.without)
             cases[case.model.title] = case
     found: dict[str, list[tuple[Found, str]]] = {}
     for run in runs:
         known = cases.get(run.title)
-        if known is None and not any(case.scene.name == run.scene for case in cases.values()):
+        if known is None and run.scene not in {plain(case.scene.name) for case in cases.values()}:
             raise Failure(
                 f"`{run.path}` is a run of {run.scene}, which is not there: hand over the design it came from"
             )

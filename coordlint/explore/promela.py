@@ -162,7 +162,7 @@ class _Writer:
         judge = self._judge()
         body += judge
         digest = hashlib.sha256("\n".join(body).encode()).hexdigest()[:16]
-        title = f"/* coordlint: {name}, faults {self.faults}, model {digest} */"
+        title = f"/* coordlint: {plain(name)}, faults {self.faults}, model {digest} */"
         return Model(
             "\n".join([title, *body]) + "\n", title, tuple(self.moves), lines, self.properties, tuple(self.checks),
             int(self.starts),
@@ -193,9 +193,9 @@ class _Writer:
             lines.append("bit go;")
         for number in sorted(self.seen):
             wide = "byte" if tables.components[number].size <= 256 else "short"
-            lines.append(f"{wide} l{number} = {first[number]}; /* {_plain(tables.components[number].name)} */")
+            lines.append(f"{wide} l{number} = {first[number]}; /* {plain(tables.components[number].name)} */")
         for kind, one in enumerate(tables.kinds):
-            lines.append(f"byte m{kind} = {counts[kind]}; /* {_plain(one.name)} */")
+            lines.append(f"byte m{kind} = {counts[kind]}; /* {plain(one.name)} */")
         for queue in range(tables.queues):
             members = sum(one.queue == queue for one in tables.kinds)
             lines.append(f"chan q{queue} = [{min(max(members * MOST, 1), CHANNEL)}] of {{ byte }};")
@@ -223,7 +223,7 @@ class _Writer:
 
     def _process(self, number: int, component: Component, lines: dict[int, int], at: int) -> list[str]:
         """The process of a component; `at` is the number of its first line in the model."""
-        written = [f"active proctype C{number}() {{ /* {_plain(component.name)} */"]
+        written = [f"active proctype C{number}() {{ /* {plain(component.name)} */"]
         order = [component.initial, *(n for n in range(component.size) if n != component.initial)]
         for local in order:
             options = list(self._options(number, component, local))
@@ -364,7 +364,7 @@ class _Writer:
     def _told(self, check: Check) -> str:
         one = self.properties[check.property]
         bound = f" with {check.faults} faults" if check.faults >= 0 else ""
-        return _plain(f"{one.code} {one.subject}{bound}{', which has to hold somewhere' if one.wanted else ''}")
+        return plain(f"{one.code} {one.subject}{bound}{', which has to hold somewhere' if one.wanted else ''}")
 
 
 def _guards(cases: Iterable[Case]) -> list[list[str]]:
@@ -388,8 +388,8 @@ def _among(number: int, locals_: Iterable[int]) -> str:
     return each[0] if len(each) == 1 else f"({' || '.join(each)})"
 
 
-def _plain(text: str) -> str:
-    """A text that can stand in a comment."""
+def plain(text: str) -> str:
+    """A text that can stand in a comment of a model, such as the name of a scene in its first line."""
     return text.replace("`", "").replace("/", "|").replace("\\", "|").replace("\n", " ")
 
 
