@@ -312,6 +312,24 @@ def test_spin_agrees_on_a_mutant_of_a_saga(name: str):
     assert bool(compare(Place(name, design, scene), adverse)) == (name != "correct")
 
 
+def test_a_component_with_many_moves_becomes_several_processes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(promela, "OPTIONS", 9)
+    design = saga(2, **MUTANTS["not idempotent"])
+    (scene,) = scenes(design.index)
+    place = Place("wide", design, scene)
+    assert "active proctype C0_1()" in spin.Case(design, scene, 1).model.text
+    assert compare(place) == ["B8"]
+
+
+def test_a_saga_of_eighty_steps_is_not_too_large_for_spin():
+    design = saga(80)
+    (scene,) = scenes(design.index)
+    model = spin.Case(design, scene, 2).model
+    assert model.text.count("active proctype C0_") > 1
+    with pan.Pan(model) as runner:  # to compile and to search it is another matter
+        assert (Path(runner.folder) / "pan.c").exists()
+
+
 # ------------------------------------------------------------------------------------------------ conditions
 
 

@@ -18,6 +18,9 @@ from coordlint.explore.tables import Act, Component, Row, Tables, reach
 PROCESSES = 250
 """SPIN knows at most 255 processes; a scene may have so many components."""
 
+OPTIONS = 1_000
+"""So many moves go into one process; SPIN gives up on one with some thousand of them, depending on their length."""
+
 CHANNEL = 255
 """A channel of SPIN holds at most so many messages."""
 
@@ -136,6 +139,14 @@ class _Writer:
         self.starts = any(tables.kinds[kind].queue >= 0 for kind in tables.initial)
         self.seen = {number for one in properties for case in one.cases for number, _ in case}
         self.seen |= {tables.kinds[kind].to for kind, waiting in enumerate(self.waiting) if waiting}
+        self.dropping = [self._dropping(kind) for kind in range(len(tables.kinds))]
+        self.seen |= {
+            tables.kinds[kind].to
+            for kind, places in enumerate(self.dropping)
+            if 0 < len(places) < tables.components[tables.kinds[kind].to].size
+        }
+        self.wide = {number for number, component in enumerate(tables.components) if self._moves(component) > OPTIONS}
+        self.seen |= self.wide
         self.storms = {one.storm: number for number, one in enumerate(properties) if one.storm >= 0}
 
     def _waiting(self, kind: int) -> frozenset[int]:
@@ -151,12 +162,26 @@ class _Writer:
             if local not in taking and any(self.reaching[one.to][local] >> other & 1 for other in taking)
         )
 
+    def _dropping(self, kind: int) -> frozenset[int]:
+        """The local states in which a message is dropped."""
+        rows = self.tables.components[self.tables.kinds[kind].to].rows
+        return frozenset(local for local in range(len(rows)) if not rows[local].get(kind)) - self.waiting[kind]
+
+    def _moves(self, component: Component) -> int:
+        """How many moves a component may have, at most."""
+        found = sum(len(acts) for acts in component.acts)
+        for rows in component.rows:
+            for kind, group in rows.items():
+                found += len(group) * (1 + self.tables.kinds[kind].copies + self.tables.kinds[kind].overtakes)
+        return found
+
     def write(self, name: str) -> Model:
         """The whole model."""
         body = self._variables()
         lines: dict[int, int] = {}
         for number, component in enumerate(self.tables.components):
             body += self._process(number, component, lines, len(body) + 2)
+        body += self._network(lines, len(body) + 2)
         if self.starts:
             body += self._starter()
         judge = self._judge()
@@ -223,7 +248,10 @@ class _Writer:
 
     def _process(self, number: int, component: Component, lines: dict[int, int], at: int) -> list[str]:
         """The process of a component; `at` is the number of its first line in the model."""
-        written = [f"active proctype C{number}() {{ /* {plain(component.name)} */"]
+        comment = f"/* {plain(component.name)} */"
+        if number in self.wide:
+            return self._processes(number, component, lines, at, comment)
+        written = [f"active proctype C{number}() {{ {comment}"]
         order = [component.initial, *(n for n in range(component.size) if n != component.initial)]
         for local in order:
             options = list(self._options(number, component, local))
@@ -238,12 +266,44 @@ class _Writer:
             written.append("  fi;")
         return [*written, "  false", "}"]
 
+    def _processes(self, number: int, component: Component, lines: dict[int, int], at: int, comment: str) -> list[str]:
+        """A component with more moves than SPIN allows in a process becomes several, which share a variable."""
+        options = [one for local in range(component.size) for one in self._options(number, component, local)]
+        written: list[str] = []
+        for first in range(0, len(options), OPTIONS):
+            written += [f"active proctype C{number}_{first // OPTIONS}() {{ {comment}", "end: do"]
+            for move, option, _ in options[first : first + OPTIONS]:
+                lines[at + len(written)] = move
+                written.append(f"  :: {option}")
+            written += ["  od", "}"]
+        return written
+
+    def _network(self, lines: dict[int, int], at: int) -> list[str]:
+        """The process in which messages come to nothing: dropped where nothing takes them, or lost on the way."""
+        options: list[tuple[int, str, int]] = []
+        for kind, one in enumerate(self.tables.kinds):
+            dropped, waits = self.dropping[kind], self.waiting[kind]
+            ways = [("drop", 0)]
+            if one.queue >= 0 and one.overtakes and "overtake" not in self.without:
+                ways.append(("overtake", 1))
+            options += [
+                self._delivery(one.to, -1, kind, None, what, price, among=dropped) for what, price in ways if dropped
+            ]
+            if one.loss and one.loss not in self.without:
+                there = frozenset(range(self.tables.components[one.to].size)) - waits
+                options.append(self._delivery(one.to, -1, kind, None, one.loss, 1, among=there))
+        if not options:
+            return []
+        written = ["active proctype network() {", "end: do"]
+        for move, option, _ in options:
+            lines[at + len(written)] = move
+            written.append(f"  :: {option}")
+        return [*written, "  od", "}"]
+
     def _options(self, number: int, component: Component, local: int) -> Iterable[tuple[int, str, int]]:
         """The moves of a component from a local state: number, text, and where they lead."""
-        for kind, one in enumerate(self.tables.kinds):
-            if one.to != number or local in self.waiting[kind]:
-                continue
-            rows = component.rows[local].get(kind, ())
+        for kind, rows in component.rows[local].items():
+            one = self.tables.kinds[kind]
             for row in rows:
                 if row.price and "publish" in self.without:
                     continue
@@ -253,25 +313,33 @@ class _Writer:
                     yield self._delivery(number, local, kind, row, "copy", 1, keeps=True)
                 if not row.price and one.queue >= 0 and one.overtakes and "overtake" not in self.without:
                     yield self._delivery(number, local, kind, row, "overtake", 1, keeps=row.keep)
-            if not rows:
-                yield self._delivery(number, local, kind, None, "drop", 0)
-                if one.queue >= 0 and one.overtakes and "overtake" not in self.without:
-                    yield self._delivery(number, local, kind, None, "overtake", 1)
-            if one.loss and one.loss not in self.without:
-                yield self._delivery(number, local, kind, None, one.loss, 1)
         for act in component.acts[local]:
             if act.when not in self.without:
                 yield self._act(number, local, act)
 
+    def _among(self, number: int, places: frozenset[int]) -> list[str]:
+        """The condition that a component is in one of those local states; nothing if they are all that it has."""
+        size = self.tables.components[number].size
+        if len(places) == size:
+            return []
+        if len(places) * 2 <= size:
+            return [_among(number, sorted(places))]
+        return [f"l{number} != {local}" for local in range(size) if local not in places]
+
     def _delivery(
-        self, number: int, local: int, kind: int, row: Row | None, what: str, price: int, *, keeps: bool = False
-    ) -> tuple[int, str, int]:
+        self, number: int, local: int, kind: int, row: Row | None, what: str, price: int, *, keeps: bool = False,
+        among: frozenset[int] | None = None,
+    ) -> tuple[int, str, int]:  # fmt: skip
         one = self.tables.kinds[kind]
         target = row.target if row is not None else local
         guard = [f"m{kind} > 0"]
         taken: list[str] = []
         if one.queue >= 0:
             guard = [f"m{kind} > 0 && !(q{one.queue}?[{kind}])" if what == "overtake" else f"q{one.queue}?[{kind}]"]
+        if among is not None:
+            guard += self._among(number, among)
+        elif number in self.wide:
+            guard.append(f"l{number} == {local}")
         if not keeps:
             if one.queue >= 0:
                 taken.append(f"q{one.queue}{'??' if what == 'overtake' else '?'}{kind}")
@@ -289,6 +357,8 @@ class _Writer:
         guard = ["u == 0"] if self.urgent else []
         if act.when == "late":
             guard = [*self._quiet(), *(f"d{level} == 0" for level in self.levels[1:] if level > act.depth)]
+        if number in self.wide:
+            guard.insert(0, f"l{number} == {local}")
         if self.starts and local == self.tables.components[number].initial:
             guard.append("go == 1")
         effects = [*self._enter(number, local, act.target), *self._sent(act.emits)]
