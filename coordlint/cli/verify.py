@@ -22,6 +22,8 @@ from coordlint.cli.shared import (
 from coordlint.report import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from coordlint.explore.sample import Sample
     from coordlint.explore.verify import Settings
     from coordlint.finding import Run
@@ -50,8 +52,13 @@ KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publis
     "a fault, or a finding's counterexample by its rule, such as VER008, or VER008.2 for its second finding.",
 )
 @click.option("--as", "form", type=click.Choice(FORMS), default="text", show_default=True, help="Form of --show.")
-@click.option("--export", type=click.Choice(("promela",)), help="Write the models for SPIN into the folder --to.")
-@click.option("--to", metavar="DIR", help="The folder of --export.")
+@click.option(
+    "--export",
+    type=(click.Choice(("promela",)), str),
+    metavar="FORMAT DIR",
+    help="Write a model of each flow and workflow into a folder of DIR; the FORMAT is promela.",
+)
+@click.option("--trail", multiple=True, metavar="FILE", help="Replay a run that an exported model has found.")
 @click.option("--engine", type=click.Choice(("own", "spin")), default="own", show_default=True, help="Who searches.")
 @click.option("--format", type=click.Choice(FORMATS), default="full", show_default=True, help="Form of the report.")
 @click.option("--output", metavar="FILE", help="Write the report to FILE.")
@@ -67,8 +74,8 @@ def verify(
     without: tuple[str, ...],
     show: str | None,
     form: str,
-    export: str | None,
-    to: str | None,
+    export: tuple[str, str] | None,
+    trail: tuple[str, ...],
     engine: str,
     format: str,
     output: str | None,
@@ -93,6 +100,8 @@ def verify(
     from coordlint.explore.verify import Settings
     from coordlint.source import SourceError
 
+    if engine != "own" and (format != "full" or output is not None):
+        raise Failure("`--engine spin` tells what it finds as text only: leave `--format` and `--output` out")
     progress = Progress()
     settings = Settings(
         faults=faults + deep,
@@ -109,8 +118,9 @@ def verify(
             told = _sampled(request, settings, show) if _is_sample(show) else _counterexamples(request, show)
             progress.end()
             return _show(told, form, output, color)
-        if export is not None or engine != "own":
-            return _spin(run.designs(request), settings, to, run_it=export is None)
+        if export is not None or trail or engine != "own":
+            code = _spin(run.designs(request), settings, export[1] if export is not None else None, trail)
+            return 0 if code == 1 and exit_zero else code
         outcome = run.run(request)
     except (SourceError, ConfigError) as error:
         raise Failure(str(error)) from None
@@ -277,7 +287,11 @@ def _address(span: Span) -> str:
     return f"{quote(span.source.path)}#L{span.line}"
 
 
-def _spin(designs: object, settings: Settings, to: str | None, *, run_it: bool) -> int:
+def _spin(designs: Sequence[str], settings: Settings, folder: str | None, trails: tuple[str, ...]) -> int:
     from coordlint.cli import spin
 
-    return spin.main(list(designs), settings, to, run_it=run_it)  # type: ignore[call-overload]
+    if folder is not None:
+        return spin.export(designs, settings, folder)
+    if trails:
+        return spin.trails(designs, settings, trails)
+    return spin.main(designs, settings)

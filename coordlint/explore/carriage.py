@@ -27,6 +27,7 @@ class Carriage(Conduct):
     _queues: dict[tuple[str, int], list[int]]
     _repeating: set[Message]
     _inside_kinds: dict[int, bool]
+    _overtaking: set[int]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
         found = [kind for key, kind in self.out.kinds.items() if key[0] in {"goal", "order"} and key[-1] is subject]
@@ -134,16 +135,64 @@ class Carriage(Conduct):
         patient = patient or self._queues_up(message, to)
         kind = self.out.kind(key, message.name, to, copies=copies, loss=loss, patient=patient)
         self.out.kind_facts[kind] = (*(() if delivery.declared or once else (name,)), *given_up)
-        ordering = channel.fact("ordering") if channel is not None else Fact()
-        stem = channel.name if channel is not None else f"from {sender.name}" if sender is not None else message.name
-        if ordering.declared and ordering.value == "unordered":
-            ordering = Fact("absent", None, ordering.span)
-        repair = f"an order for {what}" if channel is not None else ""
-        ordered = self.facts.good(ordering, f"{stem}|ordered", f"{what} may be overtaken", place, repair)
-        if ordered:
-            group = channel.name if channel is not None else f"from {sender.name if sender else ''}"
-            self._queues.setdefault((group, to), []).append(kind)
+        if process is None and to in self.out.threads:
+            process = self.out.threads[to].process
+        self._keep_order(kind, message, channel, sender, process)
         return kind
+
+    def _keep_order(
+        self, kind: int, message: Message, channel: Channel | None, sender: Service | None, process: Process | None
+    ) -> None:
+        """Whether the kind keeps its order among those of its channel, and what may upset it (T3).
+
+        A lane of a partition key is trusted: what belongs to one case follows one another on it, however many consumers there
+        are. Where nobody has said anything about an order, the worse case is one that is mostly kept.
+        """
+        ordering = channel.fact("ordering") if channel is not None else Fact()
+        place = channel.place if channel is not None else message.place
+        what = f"`{channel.name}`" if channel is not None else f"`{message.name}`"
+        group = channel.name if channel is not None else f"from {sender.name if sender else ''}"
+        stem = group if channel is not None or sender is not None else message.name
+        name = f"{stem}|ordered"
+        upset = False
+        if process is None or not process.fact("resequences").declared:
+            repair = f"an order for {what}" if channel is not None else ""
+            kept = self.facts.good(ordering, name, f"{what} may be overtaken", place, repair)
+            if ordering.absent and not kept:
+                return
+            if ordering.unknown and not kept:
+                self.out.kind_facts[kind] += (name,)
+            upset = self._upset(kind, channel, process, what) or not kept
+        self._queues.setdefault((group, self.out.tables.kinds[kind].to), []).append(kind)
+        if upset:
+            self._overtaking.add(kind)
+
+    def _upset(self, kind: int, channel: Channel | None, process: Process | None, what: str) -> bool:
+        """Whether an order that the channel keeps is lost at its end: in several hands, or by what is put back later."""
+        if channel is None:
+            return False
+        found = False
+        dead, redrive = channel.fact("dead_letter"), channel.fact("redrive")
+        if dead.declared and redrive.declared and not dead.value.by:
+            text = f"what `redrive` puts back into {what} comes after what followed it"
+            absent = Fact("absent", None, redrive.span)
+            repair = f"set aside what follows in {what} as well: `dead-letter … by KEY`"
+            found = not self.facts.good(absent, f"{channel.name}|set aside together", text, channel.place, repair)
+        if process is None or channel.fact("ordering").value != "total":
+            return found
+        hands, replicas = process.fact("concurrency"), process.service.fact("replicas")
+        repair = f"a key for the order of {what}"
+        if hands.declared and hands.value > 1:
+            text = f"{hands.value} messages of {what} are handled at a time"
+            absent = Fact("absent", None, hands.span)
+            found = not self.facts.good(absent, f"{process.path}|one at a time", text, process.place, repair) or found
+        elif channel.fact("kind").value == "queue" and replicas.declared and replicas.value > 1:
+            name = f"{process.path}|one at a time"
+            text = f"{replicas.value} replicas of `{process.service.name}` take from {what} at a time"
+            if not self.facts.good(Fact("unknown", None, replicas.span), name, text, process.place, repair):
+                self.out.kind_facts[kind] += (name,)
+                found = True
+        return found
 
     def _gives_up(self, process: Process, channel: Channel) -> tuple[str, tuple[str, ...]]:
         """Whether a message that cannot be handled is gone at last; where nobody says how often it is tried, that is open."""
@@ -160,7 +209,8 @@ class Carriage(Conduct):
         for kinds in self._queues.values():
             if len(kinds) > 1:
                 for kind in kinds:
-                    tables.kinds[kind] = tables.kinds[kind]._replace(queue=tables.queues)
+                    overtakes = kind in self._overtaking
+                    tables.kinds[kind] = tables.kinds[kind]._replace(queue=tables.queues, overtakes=overtakes)
                 tables.queues += 1
 
     def published(self, action: Action) -> list[tuple[int, ...]]:

@@ -67,6 +67,7 @@ class Compiler(Carriage):
         self.keys: dict[int, Message] = {}
         self.markers: dict[tuple[str, Process], Message] = {}
         self._queues: dict[tuple[str, int], list[int]] = {}
+        self._overtaking: set[int] = set()
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._fences: dict[Process, tuple[bool, tuple[str, ...]]] = {}
         self._repeating = _loops(scene, index)

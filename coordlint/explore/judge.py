@@ -5,7 +5,7 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.explore.obligations import awaited, listed, mandatory
@@ -13,13 +13,14 @@ from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, U
 from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
-from coordlint.explore.violation import ON_THE_WAY, Violation, folded
+from coordlint.explore.violation import Violation, folded, kept
 from coordlint.source import Span
 from coordlint.system import Action, Flow, Message, MessageUse, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.explore.space import Move, Space
+    from coordlint.explore.tables import Act, Row
     from coordlint.explore.threads import Thread
 
 
@@ -46,15 +47,13 @@ class Judge(Rests):
         if missing is not None:
             return [missing]
         self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
-        found = [*self._hits(search), *self._ends(search), *self._endless(search), *self._at_rest(search)]
-        found.sort(key=lambda one: (one.faults, len(one.path), one.code, one.subject))
-        kept: dict[tuple[str, bool], Violation] = {}
-        for one in found:
-            on_the_way = one.code in ON_THE_WAY
-            if on_the_way or (one.subject, True) not in kept:
-                kept.setdefault((one.subject, on_the_way), one)
-        told = folded(list(kept.values()))
+        told = folded(kept([*self.plain(search), *self._at_rest(search)]))
         return [*told, *self._dead(search), *self._orphans(search, told)]
+
+    def plain(self, search: Search) -> list[Violation]:
+        """What is wrong with single states, ends and endless runs, whatever it means for a flow."""
+        self.space = search.space
+        return [*self._hits(search), *self._ends(search), *self._endless(search)]
 
     # -------------------------------------------------------------------------------------------- ends
 
@@ -62,25 +61,32 @@ class Judge(Rests):
         seen: set[tuple[str, str]] = set()
         for state in search.terminals:
             faults = search.layers[state]
-            for code, subject, text, damage, place in self.wrong(search.space.locals(state)):
+            for code, subject, text, damage, place in self.ended(search.space.locals(state)):
                 if code == "rest" or (code, subject) in seen:
                     continue  # how a flow comes to rest is told by its causes, in `_at_rest`
                 path = search.path(state)
                 if place in self.asked and self._asked(path, self.asked[place]):
                     continue
                 seen.add((code, subject))
-                code, text = self._cause(code, text, path, subject)
+                code, text = self.cause(code, text, path, subject)
                 yield Violation(code, subject, faults, text, damage, place, tuple(path))
 
     def wrong(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
-        """What is wrong with a vector of local states in which everything rests: code, subject, text, damage, place."""
-        resting = True
+        """What is wrong with a vector of local states in which everything rests: code, subject, text, damage, place.
+
+        The code is `rest` where a flow has come to no end of its own and no process says so.
+        """
+        yield from self.ended(locals_)
+        if self._is_forsaken(locals_) and self._rest(locals_) not in self.calm:
+            yield "rest", self.compiled.scene.name, "", "", self.compiled.scene.place
+
+    def ended(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
+        """What is wrong with how the processes have ended, as in `wrong`; each is judged with one entry of its ledger alone."""
         for number, thread in self.roots.items():
             where, action = thread.spots[locals_[number]].where
             if where in {"call", "await", "fork", "undoing", "arm"}:
                 if where == "arm" and self._goals(locals_) not in {None, frozenset()}:
                     continue
-                resting = False
                 yield self._stuck(thread, where, action)
             elif where == "lost":
                 standing = [name for name, _, code, _ in self._ledger(number, locals_) if code in STANDING]
@@ -92,8 +98,6 @@ class Judge(Rests):
                 yield from self._half_undone(number, thread, locals_)
             elif where == "done":
                 yield from self._half_done(number, thread, locals_)
-        if resting and self._is_forsaken(locals_) and self._rest(locals_) not in self.calm:
-            yield "rest", self.compiled.scene.name, "", "", self.compiled.scene.place
 
     def _stuck(self, thread: Thread, where: str, number: int) -> tuple[str, str, str, str, Span]:
         if number < 0:
@@ -178,7 +182,7 @@ class Judge(Rests):
 
     # -------------------------------------------------------------------------------------------- causes
 
-    def _cause(self, code: str, text: str, path: list[tuple[int, Move]], subject: str) -> tuple[str, str]:
+    def cause(self, code: str, text: str, path: list[tuple[int, Move]], subject: str) -> tuple[str, str]:
         """The name of the cause, after the faults on the shortest way."""
         if code not in {"B1", "B2"}:
             return code, text
@@ -331,30 +335,32 @@ class Judge(Rests):
     def _dead(self, search: Search) -> Iterator[Violation]:
         if search.complete < 2 or search.cut:
             return
+        for thread, action in self.unreached(choice for _, choice in search.fired.values()):
+            name = f"`{' '.join(action.span.text.split())}`"
+            text = f"{name} of {thread} is never reached, whatever goes wrong up to {search.complete} faults"
+            yield Violation("B19", f"{thread} dead {action.id}", 0, text, "it never runs", action.span)
+
+    def unreached(self, choices: Iterable[Row | Act]) -> Iterator[tuple[str, Action]]:
+        """The first statement of each workflow that sends or awaits something and that none of the moves passes (B19)."""
         passed: set[int] = set()
-        for _, choice in search.fired.values():
+        emitted: set[int] = set(self.compiled.tables.initial)
+        for choice in choices:
+            emitted.update(choice.emits)
             if choice.note >= 0:
                 passed.update(self.compiled.notes[choice.note].trail)
         for thread in self.roots.values():
             if thread.process.kind != "workflow" or thread.process.start not in passed:
                 continue
-            choices = [one for one in self.system.actions_of(thread.process, "choice") if one.mode == "await"]
-            arms = {edge.target for one in choices for edge in one.edges}
+            waits = [one for one in self.system.actions_of(thread.process, "choice") if one.mode == "await"]
+            arms = {edge.target for one in waits for edge in one.edges}
             for number in thread.process.actions:
                 action = self.system.actions[number]
                 arm = action.kind == "await" and number in arms
-                if arm and any(kind in search.emitted for use in action.uses for kind in self._arrivals(use.message)):
+                if arm and any(kind in emitted for use in action.uses for kind in self._arrivals(use.message)):
                     continue  # it comes, but never in time: that is B6
-                if (
-                    (arm or action.kind in {"call", "send", "emit"})
-                    and number not in passed
-                    and not self._is_idle(action)
-                ):
-                    name = f"`{' '.join(action.span.text.split())}`"
-                    text = (
-                        f"{name} of {thread.name} is never reached, whatever goes wrong up to {search.complete} faults"
-                    )
-                    yield Violation("B19", f"{thread.name} dead {number}", 0, text, "it never runs", action.span)
+                speaks = arm or action.kind in {"call", "send", "emit"}
+                if speaks and number not in passed and not self._is_idle(action):
+                    yield thread.name, action
                     break
 
     def _is_idle(self, action: Action) -> bool:

@@ -93,7 +93,7 @@ def prove(space: Space, limit: int = 200_000) -> Proof:
             here = (local >> offset) & space.masks[to]
             due, repeated = bool(owed & low), bool(again & low)
             rows = tables.components[to].rows[here].get(kind, ())
-            if not rows and due and not space._waits(kind, here):
+            if not rows and due and not space.waits(kind, here):
                 targets.append(join(local, again, owed ^ low))
                 busy = busy or kinds[kind].queue not in stuck
             for row in rows:
@@ -109,7 +109,7 @@ def prove(space: Space, limit: int = 200_000) -> Proof:
                 targets.append(join(local, again, owed ^ low))
         resting = not busy
         late: list[tuple[int, int]] = []
-        for index in () if hurry else space._acting:
+        for index in () if hurry else space.acting:
             offset = space.offsets[index]
             here = (local >> offset) & space.masks[index]
             for act in tables.components[index].acts[here]:
@@ -141,6 +141,6 @@ def _stuck_queues(space: Space, local: int, owed: int) -> set[int]:
     for kind, one in enumerate(space.tables.kinds):
         here = (local >> space.offsets[one.to]) & space.masks[one.to]
         taken = space.tables.rows(kind, here)
-        if one.queue >= 0 and one.patient and owed >> kind & 1 and not taken and space._waits(kind, here):
+        if one.queue >= 0 and one.patient and owed >> kind & 1 and not taken and space.waits(kind, here):
             found.add(one.queue)
     return found

@@ -152,7 +152,7 @@ class Search:
         if len(pending) < 2:
             return None
         movable = list(pending)
-        for number in space._acting:
+        for number in space.acting:
             acts = space.tables.components[number].acts[space.local(state, number)]
             if number not in pending and any(act.when not in space.without for act in acts):
                 movable.append(number)

@@ -50,6 +50,7 @@ class Space:
     Attributes:
         initial: the first state.
         overflowed: the kinds whose counter has saturated.
+        acting: the components that can do anything by themselves.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Space:
         self._uses: dict[int, tuple[int, list[tuple[int, frozenset[int]]]]] = {}
         self._flights: dict[int, tuple[int, ...]] = {}
         self._deliveries: dict[tuple[int, int], tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]] = {}
-        self._acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
+        self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
         self._actions: dict[tuple[int, int], tuple[tuple[Act, int], ...]] = {}
         self._sends: dict[tuple[int, int], int] = {}
         start = 0
@@ -145,7 +146,7 @@ class Space:
         for kind in flight:
             to = kinds[kind].to
             if only is not None and to not in only:
-                busy = busy or not self._waits(kind, self.local(state, to))
+                busy = busy or not self.waits(kind, self.local(state, to))
                 continue
             moves = self._deliver(state, kind)
             found += moves
@@ -154,7 +155,7 @@ class Space:
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
                 to = kinds[kind].to
                 if only is not None and to not in only:
-                    busy = busy or (position == 0 and not self._waits(kind, self.local(state, to)))
+                    busy = busy or (position == 0 and not self.waits(kind, self.local(state, to)))
                 elif position == 0 or (kinds[kind].overtakes and "overtake" not in self.without):
                     moves = self._deliver(state, kind, overtaking=position > 0)
                     found += moves
@@ -195,13 +196,13 @@ class Space:
             found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits))
             if one.copies and not row.keep and not row.price and "copy" not in self.without:
                 found.append((1, "copy", row, delta, row.emits))
-        if not rows and not self._waits(kind, local):
+        if not rows and not self.waits(kind, local):
             found.append((0, "drop", None, -taken, ()))
         if one.loss and one.loss not in self.without and (rows or found):
             found.append((1, one.loss, None, -taken, ()))
         return tuple(found)
 
-    def _waits(self, kind: int, local: int) -> bool:
+    def waits(self, kind: int, local: int) -> bool:
         """Whether a message that nothing takes here stays until something does."""
         one = self.tables.kinds[kind]
         return one.patient and bool(self._reaching(one.to)[local] & self._used(kind)[0])
@@ -243,7 +244,7 @@ class Space:
 
     def _act(self, state: int, found: list[Move], busy: bool, only: frozenset[int] | None) -> None:
         late: list[tuple[int, Move]] = []
-        for number in self._acting:
+        for number in self.acting:
             if only is not None and number not in only:
                 continue
             local = (state >> self.offsets[number]) & self.masks[number]
@@ -284,7 +285,7 @@ class Space:
         needs = self._needs[key] if key in self._needs else self.needs(kind, local)
         if needs is None:
             return False
-        if kind in self._holding and self._waits(kind, local):
+        if kind in self._holding and self.waits(kind, local):
             return False  # what waits at the head of a queue holds up what is behind it
         if not needs:
             return True

@@ -316,7 +316,7 @@ class Verification:
         for _, move in (*one.path, *one.repeats):
             if move.choice is not None and move.choice.note >= 0:
                 yield from compiled.notes[move.choice.note].facts
-            if move.what in {"copy", "lose", "drop"} and move.kind >= 0:
+            if move.what in {"copy", "lose", "drop", "overtake"} and move.kind >= 0:
                 yield from compiled.kind_facts.get(move.kind, ())
 
     def _with(

@@ -56,6 +56,17 @@ ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
 
 
+def kept(found: list[Violation]) -> list[Violation]:
+    """The violations with the fewest faults first, one for each subject: what happens on the way explains how it ends."""
+    found = sorted(found, key=lambda one: (one.faults, len(one.path), one.code, one.subject))
+    first: dict[tuple[str, bool], Violation] = {}
+    for one in found:
+        on_the_way = one.code in ON_THE_WAY
+        if on_the_way or (one.subject, True) not in first:
+            first.setdefault((one.subject, on_the_way), one)
+    return list(first.values())
+
+
 def folded(found: list[Violation]) -> list[Violation]:
     """One violation for each cause: waits of one process that end for the same reason are told with the first of them."""
     first: dict[tuple[str, ...], int] = {}
