@@ -51,10 +51,16 @@ def scenes(index: Index) -> Iterator[Scene]:
             yield Scene(f"flow {flow.name}", flow, processes, tuple(dict.fromkeys(starts)), flow.place)
     for workflow in system.workflows.values():
         if workflow.process not in covered:
-            starts = _triggers(workflow)
-            processes = _closure(index, starts, workflow.process)
-            covered.update(processes)
-            yield Scene(f"workflow {workflow.name}", workflow, processes, tuple(dict.fromkeys(starts)), workflow.place)
+            scene = alone(index, workflow)
+            covered.update(scene.processes)
+            yield scene
+
+
+def alone(index: Index, workflow: Workflow) -> Scene:
+    """The scene of one workflow, whether or not a flow reaches it."""
+    starts = _triggers(workflow)
+    processes = _closure(index, starts, workflow.process)
+    return Scene(f"workflow {workflow.name}", workflow, processes, tuple(dict.fromkeys(starts)), workflow.place)
 
 
 def _triggers(workflow: Workflow) -> list[Message]:

@@ -114,6 +114,7 @@ class Verification:
         self.told: list[Told] = []
         for scene in self.scenes():
             self._verify(scene)
+        self._pairs()
 
     def scenes(self) -> Iterator[Scene]:
         """The scenes that are asked for."""
@@ -124,6 +125,16 @@ class Verification:
     def of(self, code: str) -> list[Told]:
         """The violations of a property."""
         return [told for told in self.told if told.violation.code == code]
+
+    def _pairs(self) -> None:
+        """Two runs that meet at an entity."""
+        from coordlint.explore.pairverify import PairVerification
+
+        pairs = PairVerification(self.index, self.sagas, self.settings)
+        for pair in pairs.pairs():
+            verdict, told = pairs.verify(pair)
+            self.verdicts += [verdict] if verdict is not None else []
+            self.told += told
 
     # -------------------------------------------------------------------------------------------- one scene
 

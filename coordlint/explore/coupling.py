@@ -1,0 +1,675 @@
+"""Compiles a pair scene: the components of both runs side by side, and between them observers and locks of what they share.
+
+Everything but the entity is there twice, as handlers work per key. A semantic lock is a component that requests pass on their
+way to the handler: it lets the run that holds it pass and keeps the other waiting until the holder has ended, or refuses it if
+the handler declares `fails`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from coordlint.analysis.effects import Key, entity_text
+from coordlint.explore.anomalies import ANOMALIES, START, WRONG, Anomaly, State, Touch, follow
+from coordlint.explore.compiler import compile_scene
+from coordlint.explore.pairs import BY_VALUE, LOCK, declared
+from coordlint.explore.parts import DONE, LATE
+from coordlint.explore.scene import Compiled
+from coordlint.explore.tables import Act, Component, Kind, Row, Tables
+
+if TYPE_CHECKING:
+    from coordlint.analysis.sagas import Sagas, SagaStep
+    from coordlint.explore.pairs import Pair
+    from coordlint.explore.parts import Part
+    from coordlint.graph import Index
+    from coordlint.system import Action, Process, Step
+
+Touches = dict[Key, tuple[Touch, ...]]
+ENDED = ("ended",)
+"""What locks hear at the end of a run."""
+
+
+class Observer(NamedTuple):
+    """An observer of the pair: what it looks for, at which entity, and which run (0 or 1) would be hurt."""
+
+    anomaly: Anomaly
+    entity: Key
+    hurt: int
+
+
+class Held(NamedTuple):
+    """The state of a lock: who holds it (-1 for nobody), which runs have ended, and the requests that wait, in order."""
+
+    holder: int = -1
+    ended: tuple[bool, bool] = (False, False)
+    waiting: tuple[int, ...] = ()
+
+
+class Request(NamedTuple):
+    """A kind by which a run asks a lock to let it pass.
+
+    Attributes:
+        run: 0 or 1.
+        step: the step of the workflow.
+        then: the kind that goes on when it is let pass.
+        takes: the step takes the lock; otherwise it only heeds it.
+        denied: the kind by which the handler learns that it has to refuse as the other run holds it; -1 if the request waits.
+    """
+
+    run: int
+    step: SagaStep
+    then: int
+    takes: bool
+    denied: int
+
+
+@dataclass(slots=True)
+class Coupled(Compiled):
+    """A pair scene as tables.
+
+    Attributes:
+        halves: the two runs, each compiled alone.
+        sizes: how many components each run has; the first run's come first, what both share last.
+        owners: by kind: which run sends it.
+        observers: by component number.
+        locks: the entity and the states of each lock, by component number.
+        requests: the requests to locks, by kind.
+        unknown: the steps that touch a shared entity and say nothing about isolation.
+        mirror: what the other run's kinds and local states are called, if both run the same workflow.
+    """
+
+    halves: tuple[Compiled, ...] = ()
+    sizes: tuple[int, int] = (0, 0)
+    owners: list[int] = field(default_factory=list)
+    observers: dict[int, Observer] = field(default_factory=dict)
+    locks: dict[int, tuple[Key, list[Held]]] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
+    unknown: list[SagaStep] = field(default_factory=list)
+    mirror: Mirror | None = None
+
+
+class Mirror(NamedTuple):
+    """The swap of two runs of one workflow: by kind its twin; by shared component its twin and that one's local states."""
+
+    kinds: tuple[int, ...]
+    shared: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def couple(
+    index: Index,
+    sagas: Sagas,
+    pair: Pair,
+    assumed: frozenset[int] | None = frozenset(),
+    changed: Mapping[int, str] | None = None,
+) -> Coupled:
+    """The tables of a pair scene.
+
+    What says nothing about its isolation is taken to be isolated somehow, and what says so is held to it. With assumptions it is
+    the other way round: then only steps without a countermeasure are looked at, as the static rule does.
+
+    Args:
+        index: of the design's system.
+        sagas: its orchestrations.
+        pair: what to compile.
+        assumed: the numbers of the steps (by their first action) that are taken to be isolated by nothing; None for all that
+            say nothing.
+        changed: the isolation of steps taken for another than is declared, by the same numbers: repairs that are tried.
+
+    Raises:
+        TooLargeError: a component has too many local states.
+    """
+    return Coupler(index, sagas, pair, assumed, changed or {}).run()
+
+
+class Half:
+    """One of the two runs: its tables, and which step of its workflow each of its rows belongs to."""
+
+    def __init__(self, coupler: Coupler, number: int, compiled: Compiled) -> None:
+        self.coupler = coupler
+        self.number = number
+        self.compiled = compiled
+        self.system = compiled.system
+        self.saga = coupler.pair.sagas[number]
+        self.root = self.saga.process
+        self.steps = {id(step.step): n for n, step in enumerate(self.saga.steps)}
+        self.kinds = {kind: key for key, kind in compiled.kinds.items()}
+        self.owners = self._owners()
+
+    def _owners(self) -> dict[Process, tuple[int, bool]]:
+        """The steps that handlers work for, through calls of calls, and whether they undo."""
+        found: dict[Process, tuple[int, bool]] = {}
+        todo: list[tuple[Action, tuple[int, bool]]] = []
+        for action in self.system.actions_of(self.root, "call", "send"):
+            owner = self.step_of(action)
+            if owner is not None:
+                todo.append((action, owner))
+        for action, owner in todo:
+            for process in self.coupler.index.started.get(action.message, ()):
+                if process not in found and process is not self.root:
+                    found[process] = owner
+                    todo += [(call, owner) for call in self.system.actions_of(process, "call")]
+        return found
+
+    def step_of(self, action: Action) -> tuple[int, bool] | None:
+        """The step that an action of the workflow belongs to, and whether it is part of its compensation."""
+        number = self.steps.get(id(action.step))
+        return None if number is None else (number, action.region == "compensation")
+
+    def owner(self, kind: int, process: Process) -> tuple[int, bool] | None:
+        """The step that a delivery works for."""
+        key = self.kinds.get(kind, ("",))
+        if key[0] == "request" and isinstance(key[1], int) and key[1] >= 0:
+            action = self.system.actions[key[1]]
+            if action.process is self.root:
+                return self.step_of(action)
+        return self.owners.get(process)
+
+    def handlers(self, kind: int) -> list[Process]:
+        """The handlers that a request starts."""
+        key = self.kinds.get(kind, ("",))
+        if key[0] != "request" or not isinstance(key[1], int) or key[1] < 0:
+            return []
+        message = self.system.actions[key[1]].message
+        return [one for one in self.coupler.index.started.get(message, ()) if one in self.compiled.scene.processes]
+
+    def served(self, kind: int) -> tuple[int, bool] | None:
+        """The step that a request is made for, and whether it undoes."""
+        return next((one for process in self.handlers(kind) if (one := self.owner(kind, process)) is not None), None)
+
+    # -------------------------------------------------------------------------------------------- what a row does
+
+    def touches(self, number: int, local: int, kind: int, choice: Row | Act) -> Touches:
+        """What a row or act does to shared entities, in order; heard or not."""
+        compiled = self.compiled
+        found: dict[Key, list[Touch]] = {}
+        trail = compiled.notes[choice.note].trail if choice.note >= 0 else ()
+        part = compiled.parts.get(number)
+        if part is not None:
+            owner = self._executed(part, local, kind, choice.target, trail)
+            if owner is not None and owner[1]:
+                self._undone(found, owner[0])
+            elif owner is not None:
+                self._walked(found, kind, trail, atomic=True)
+        else:
+            self._walked(found, kind, trail)
+        thread = compiled.threads.get(number)
+        if thread is not None and thread.process is self.root and thread.parent is None and choice.target != local:
+            if thread.spots[choice.target].where[0] == "done":
+                for key in self.coupler.pair.shared:
+                    found.setdefault(key, []).append(Touch("end", -1))
+        return {key: tuple(dict.fromkeys(touches)) for key, touches in found.items()}
+
+    def ends(self, number: int, local: int, choice: Row | Act) -> bool:
+        """Whether a row or act ends the run, well or not."""
+        thread = self.compiled.threads.get(number)
+        if thread is None or thread.process is not self.root or thread.parent is not None or choice.target == local:
+            return False
+        return thread.spots[choice.target].where[0] in {"done", "failed"}
+
+    def _executed(
+        self, part: Part, local: int, kind: int, target: int, trail: tuple[int, ...]
+    ) -> tuple[int, bool] | None:
+        """For which step a handler does something, and whether it undoes; None if it only recognises a repetition."""
+        before, after = part.codes[local], part.codes[target]
+        process = self.system.actions[trail[0]].process if trail else part.deeds[0].process if part.deeds else None
+        undoing = next((one for one in part.undoings if one.process is process), None)
+        if undoing is not None:
+            gone = [index for index in undoing.of if before[index] in {DONE, LATE} and after[index] != before[index]]
+            if undoing.of and not gone:
+                return None
+        elif any(deed.tracked for deed in part.deeds if deed.process is process) and before == after:
+            return None
+        if process is None:
+            key = self.kinds.get(kind, ("",))
+            if key[0] != "request" or not isinstance(key[1], int) or key[1] < 0:
+                return None
+            return self.step_of(self.system.actions[key[1]])
+        return self.owner(kind, process)
+
+    def _walked(
+        self, found: dict[Key, list[Touch]], kind: int, trail: tuple[int, ...], *, atomic: bool = False
+    ) -> None:
+        """What is read and written on the way; a handler that runs in one move and fails leaves nothing written."""
+        for number in trail:
+            action = self.system.actions[number]
+            if action.kind not in {"read", "write"}:
+                continue
+            owner = self.step_of(action) if action.process is self.root else self.owner(kind, action.process)
+            if owner is None:
+                continue
+            if owner[1]:
+                self._undone(found, owner[0])
+                continue
+            refused = atomic and self.system.actions[trail[-1]].kind == "failed"
+            for entity in action.entities:
+                key = (entity.store, entity.entity)
+                if key in self.coupler.pair.shared and not (refused and action.kind == "write"):
+                    step = self.saga.steps[owner[0]]
+                    how = self.coupler.isolation(step)
+                    what = "read" if action.kind == "read" else "write"
+                    touch = Touch(what, owner[0], how, step.compensation.declared)  # type: ignore[arg-type]
+                    found.setdefault(key, []).append(touch)
+
+    def _undone(self, found: dict[Key, list[Touch]], number: int) -> None:
+        """The compensation of a step takes back whatever the step has written."""
+        step = self.saga.steps[number]
+        for key in step.effects.writes:
+            if key in self.coupler.pair.shared:
+                found.setdefault(key, []).append(Touch("undo", number, self.coupler.isolation(step), True))
+
+
+class Coupler:
+    """One compilation of a pair."""
+
+    def __init__(
+        self, index: Index, sagas: Sagas, pair: Pair, assumed: frozenset[int] | None, changed: Mapping[int, str]
+    ) -> None:
+        self.index = index
+        self.sagas = sagas
+        self.pair = pair
+        self.changed = changed
+        self.assumed = assumed
+        compiled = compile_scene(index, pair.scenes[0])
+        both = (compiled, compiled if pair.same else compile_scene(index, pair.scenes[1]))
+        scene = pair.scenes[0]._replace(name=pair.name)
+        self.out = Coupled(scene, compiled.facts, compiled.system, Tables(), halves=both)
+        self.halves = [Half(self, number, half) for number, half in enumerate(both)]
+        self._notes: dict[tuple[int, int, str], int] = {}
+        self._offsets: list[int] = []
+        self._states: dict[Observer, list[State]] = {}
+        self._signals: list[dict[tuple[int, tuple[Touch, ...]], int]] = [{}, {}]
+        self._gates: list[dict[int, int]] = [{}, {}]
+        self._denials: list[dict[int, int]] = [{}, {}]
+        self._endings: list[dict[int, int]] = [{}, {}]
+
+    def isolation(self, step: SagaStep) -> str:
+        """The isolation of a step, declared or tried."""
+        return self.changed.get(step.step.actions[0], declared(step, self.sagas))
+
+    def heard(self, run: int, touch: Touch) -> bool:
+        """Whether a touch counts: see :func:`couple`."""
+        if touch.what == "end":
+            return True
+        step = self.halves[run].saga.steps[touch.step]
+        if self.assumed == frozenset():
+            return bool(touch.how)
+        if touch.how:
+            return touch.how == BY_VALUE or step.step.actions[0] in self.changed
+        return self.assumed is None or step.step.actions[0] in self.assumed
+
+    # -------------------------------------------------------------------------------------------- all of it
+
+    def run(self) -> Coupled:
+        """Compile."""
+        first, second = (half.compiled.tables for half in self.halves)
+        base = (0, len(first.components))
+        self.out.sizes = (len(first.components), len(second.components))
+        found = [self._survey(half) for half in self.halves]
+        observers = self._observers([touched for touched, _ in found])
+        locked = self._locked([waits for _, waits in found])
+        components = [Component(f"{name} ({n + 1})") for n, half in enumerate(self.halves) for name in _lanes(half)]
+        shared = sum(self.out.sizes)
+        for number, observer in enumerate(observers):
+            components.append(Component(f"observer of {entity_text(observer.entity)}"))
+            self.out.observers[shared + number] = observer
+        for number, key in enumerate(locked):
+            components.append(Component(f"lock of {entity_text(key)}"))
+            self.out.locks[shared + len(observers) + number] = (key, [])
+        tables = self.out.tables
+        tables.components = components
+        tables.queues = first.queues + second.queues
+        for run, half in enumerate(self.halves):
+            self._kinds(run, half, base[run], found[run], first.queues * run)
+        for run, half in enumerate(self.halves):
+            self._fill(run, half, base[run])
+        tables.initial = tuple(
+            self._sent(run, kind) for run, half in enumerate(self.halves) for kind in half.compiled.tables.initial
+        )
+        for number, observer in self.out.observers.items():
+            self._observe(number, observer)
+        for number, (_, states) in self.out.locks.items():
+            self._lock(number, states)
+        if self.pair.same:
+            self.out.mirror = self._mirror()
+        return self.out
+
+    def _survey(self, half: Half) -> tuple[dict[Key, dict[tuple[Touch, ...], None]], dict[int, tuple[Key, ...]]]:
+        """What a run does to each entity, and which entities each request of a participant touches."""
+        touched: dict[Key, dict[tuple[Touch, ...], None]] = {}
+        waits: dict[int, dict[Key, None]] = {}
+        for number, component in enumerate(half.compiled.tables.components):
+            for local in range(component.size):
+                for kind, choice in _choices(component, local):
+                    for key, touches in half.touches(number, local, kind, choice).items():
+                        touched.setdefault(key, {})[touches] = None
+                        for touch in touches:
+                            step = half.saga.steps[touch.step]
+                            if touch.what != "end" and not touch.how and step not in self.out.unknown:
+                                self.out.unknown.append(step)
+                        if number in half.compiled.parts and any(touch.how for touch in touches):
+                            waits.setdefault(kind, {})[key] = None
+        return touched, {kind: tuple(keys) for kind, keys in waits.items()}
+
+    # -------------------------------------------------------------------------------------------- observers
+
+    def _observers(self, touched: list[dict[Key, dict[tuple[Touch, ...], None]]]) -> list[Observer]:
+        """The observers that something could alarm."""
+        found = []
+        for key in self.pair.shared:
+            both = [[self._heard(run, touches) for touches in touched[run].get(key, ())] for run in (0, 1)]
+            written = any(t.undoable and t.what == "write" for one in both for touches in one for t in touches)
+            for anomaly in ANOMALIES:
+                for hurt in (0, 1):
+                    alphabet = [(run == hurt, touches) for run in (0, 1) for touches in both[run]]
+                    states = _reached(anomaly, [self._provisional(anomaly, *one) for one in alphabet])
+                    if WRONG in states and (written or self.assumed == frozenset()):
+                        found.append(Observer(anomaly, key, hurt))
+                        self._states[found[-1]] = states
+        return found
+
+    def _listens(self, observer: Observer, run: int, touches: tuple[Touch, ...]) -> bool:
+        """Whether an observer can come to change by some touches."""
+        own, touches = self._provisional(observer.anomaly, run == observer.hurt, touches)
+        return any(_folded(observer.anomaly, state, own, touches) != state for state in self._states[observer])
+
+    def _heard(self, run: int, touches: tuple[Touch, ...]) -> tuple[Touch, ...]:
+        return tuple(touch for touch in touches if self.heard(run, touch))
+
+    def _provisional(
+        self, anomaly: Anomaly, own: bool, touches: tuple[Touch, ...]
+    ) -> tuple[bool, tuple[Touch, ...]]:
+        """Where nothing is declared, only a write that may yet be undone makes two reads differ."""
+        if anomaly == "fuzzy" and self.assumed != frozenset():
+            touches = tuple(touch for touch in touches if own or touch.undoable)
+        return own, touches
+
+    def _observe(self, number: int, observer: Observer) -> None:
+        component = self.out.tables.components[number]
+        alphabet = {
+            kind: self._provisional(observer.anomaly, run == observer.hurt, touches)
+            for run in (0, 1)
+            for (to, touches), kind in self._signals[run].items()
+            if to == number
+        }
+        states: list[State] = [START]
+        done = 0
+        while done < len(states):
+            rows: dict[int, tuple[Row, ...]] = {}
+            for kind, (own, touches) in alphabet.items():
+                state = _folded(observer.anomaly, states[done], own, touches)
+                if state == states[done]:
+                    continue
+                if state not in states:
+                    states.append(state)
+                note = self._alarm(observer, states[done], own, touches) if state == WRONG else -1
+                rows[kind] = (Row(states.index(state), note=note, error=state == WRONG),)
+            component.rows.append(rows)
+            component.acts.append(())
+            done += 1
+
+    def _alarm(self, observer: Observer, state: State, own: bool, touches: tuple[Touch, ...]) -> int:
+        """The note at the wrong state points at the step that brings it about."""
+        touch = next(
+            touch for n, touch in enumerate(touches, 1) if _folded(observer.anomaly, state, own, touches[:n]) == WRONG
+        )
+        saga = self.pair.sagas[observer.hurt if own else 1 - observer.hurt]
+        place = saga.steps[touch.step].place if touch.step >= 0 else saga.process.place
+        return self.out.note(entity_text(observer.entity), place)
+
+    # -------------------------------------------------------------------------------------------- locks
+
+    def _locked(self, waits: list[dict[int, tuple[Key, ...]]]) -> list[Key]:
+        """The entities that a step of either run locks."""
+        found: dict[Key, None] = {}
+        for half in self.halves:
+            for step in half.saga.steps:
+                if self.isolation(step) == LOCK:
+                    found.update((key, None) for key in step.effects.writes if key in self.pair.shared)
+        return [key for key in self.pair.shared if key in found]
+
+    def _lock(self, number: int, states: list[Held]) -> None:
+        component = self.out.tables.components[number]
+        asking = {kind: request for kind, request in self.out.requests.items() if self.out.tables.kinds[kind].to == number}
+        endings = {kinds[number]: run for run, kinds in enumerate(self._endings) if number in kinds}
+        states.append(Held())
+        numbers = {states[0]: 0}
+        done = 0
+
+        def at(held: Held) -> int:
+            if held not in numbers:
+                numbers[held] = len(states)
+                states.append(held)
+            return numbers[held]
+
+        entity = entity_text(self.out.locks[number][0])
+        while done < len(states):
+            held = states[done]
+            rows: dict[int, tuple[Row, ...]] = {}
+            for kind, request in asking.items():
+                run, place = request.run, request.step.place
+                who = f"case {run + 1}"
+                if held.ended[run]:
+                    rows[kind] = (Row(at(held), (request.then,), note=self._say(f"{who} has ended", place)),)
+                elif held.holder in {-1, run}:
+                    after = held._replace(holder=run) if request.takes else held
+                    text = f"{who}: {request.step.label} {'locks' if request.takes else 'finds no lock of'} `{entity}`"
+                    rows[kind] = (Row(at(after), (request.then,), note=self._say(text, place)),)
+                elif request.denied >= 0:
+                    text = f"{who}: {request.step.label} finds `{entity}` locked by the other case"
+                    rows[kind] = (Row(at(held), (request.denied,), note=self._say(text, place)),)
+                else:
+                    after = held._replace(waiting=tuple(sorted({*held.waiting, kind})))
+                    text = f"{who}: {request.step.label} waits for the lock of `{entity}`"
+                    rows[kind] = (Row(at(after), (), note=self._say(text, place)),)
+            for kind, run in endings.items():
+                left = tuple(one for one in held.waiting if asking[one].run != run)
+                ended = (held.ended[0] or run == 0, held.ended[1] or run == 1)
+                if held.holder == run or held.holder < 0:
+                    holder = 1 - run if any(asking[one].takes for one in left) else -1
+                    rows[kind] = (Row(at(Held(holder, ended)), tuple(asking[one].then for one in left)),)
+                else:
+                    rows[kind] = (Row(at(Held(held.holder, ended, left)),),)
+            component.rows.append({kind: group for kind, group in rows.items() if group[0] != Row(done)})
+            component.acts.append(())
+            done += 1
+
+    def _say(self, text: str, place: object) -> int:
+        return self.out.note(text, place)  # type: ignore[arg-type]
+
+    # -------------------------------------------------------------------------------------------- kinds
+
+    def _kinds(
+        self, run: int, half: Half, base: int, found: tuple[dict[Key, dict[tuple[Touch, ...], None]], dict[int, tuple[Key, ...]]],
+        queues: int,
+    ) -> None:  # fmt: skip
+        """The kinds of one run: its own, the notes to observers, and the requests to locks."""
+        touched, waits = found
+        tables = self.out.tables
+        offset = len(tables.kinds)
+        for key, kind in half.compiled.kinds.items():
+            self.out.kinds[key[0], run, *key[1:]] = kind + offset
+        for one in half.compiled.tables.kinds:
+            queue = one.queue + queues if one.queue >= 0 else -1
+            tables.kinds.append(one._replace(to=one.to + base, queue=queue))
+        self._offsets.append(offset)
+        observers = list(self.out.observers.items())
+        if run and self.pair.same:  # the twin of each comes at the same place
+            twins = {observer: number for number, observer in observers}
+            observers = [(twins[o._replace(hurt=1 - o.hurt)], o._replace(hurt=1 - o.hurt)) for _, o in observers]
+        for number, observer in observers:
+            for all_ in touched.get(observer.entity, ()):
+                touches = self._heard(run, all_)
+                if (number, touches) not in self._signals[run] and self._listens(observer, run, touches):
+                    self._signals[run][number, touches] = self._add(Kind("note", number, urgent=True))
+        locks = {key: number for number, (key, _) in self.out.locks.items()}
+        for kind, keys in waits.items():
+            then = kind + offset
+            plain = tables.kinds[then]
+            keys = tuple(key for key in keys if key in locks)
+            denied = self._denied(run, half, kind) if keys else -1
+            for key in reversed(keys):
+                request = self._request(half, kind, key, then, denied)
+                if request is not None:
+                    then = self._add(Kind(plain.name, locks[key]))
+                    self.out.requests[then] = request
+            if then != kind + offset:  # what may happen on the way happens before the lock
+                tables.kinds[then] = plain._replace(to=tables.kinds[then].to)
+                tables.kinds[kind + offset] = plain._replace(copies=False, loss="", queue=-1, overtakes=False)
+                self._gates[run][kind + offset] = then
+        for number in self.out.locks:
+            self._endings[run][number] = self._add(Kind("end", number, urgent=True))
+        self.out.owners += [run] * (len(tables.kinds) - offset)
+
+    def _add(self, kind: Kind) -> int:
+        self.out.tables.kinds.append(kind)
+        return len(self.out.tables.kinds) - 1
+
+    def _request(self, half: Half, kind: int, key: Key, then: int, denied: int) -> Request | None:
+        owner = half.served(kind)
+        if owner is None:
+            return None
+        step = half.saga.steps[owner[0]]
+        takes = not owner[1] and self.isolation(step) == LOCK and key in step.effects.writes
+        return Request(half.number, step, then, takes, denied)
+
+    def _denied(self, run: int, half: Half, kind: int) -> int:
+        """The kind by which a handler that declares `fails` is told to; a compensation is never refused, it waits."""
+        owner = half.served(kind)
+        fails = any(True for process in half.handlers(kind) for _ in half.system.actions_of(process, "fail"))
+        if owner is None or owner[1] or not fails or self._refusal(run, half, kind) < 0:
+            return -1
+        plain = self.out.tables.kinds[kind + self._offsets[run]]
+        self._denials[run][kind] = self._add(Kind(plain.name, plain.to))
+        return self._denials[run][kind]
+
+    def _sent(self, run: int, kind: int) -> int:
+        kind += self._offsets[run]
+        return self._gates[run].get(kind, kind)
+
+    # -------------------------------------------------------------------------------------------- rows
+
+    def _fill(self, run: int, half: Half, base: int) -> None:
+        offset = self._offsets[run]
+        for number, component in enumerate(half.compiled.tables.components):
+            into = self.out.tables.components[base + number]
+            into.initial = component.initial
+            for local in range(component.size):
+                rows: dict[int, list[Row]] = {}
+                acts: list[Act] = []
+                for kind, choice in _choices(component, local):
+                    choice = self._translated(run, half, number, local, kind, choice)
+                    if isinstance(choice, Row):
+                        rows.setdefault(kind + offset, []).append(choice)
+                    else:
+                        acts.append(choice)
+                for kind, denied in self._denials[run].items():
+                    group = rows.get(kind + offset, [])
+                    no = self._refusal(run, half, kind)
+                    rows[denied] = [row for row in group if no in row.emits] or group
+                into.rows.append({kind: tuple(group) for kind, group in rows.items() if group})
+                into.acts.append(tuple(acts))
+
+    def _refusal(self, run: int, half: Half, kind: int) -> int:
+        """The kind that tells the caller of a request that it is refused; -1 for a send, which nobody waits for."""
+        no = half.compiled.kinds.get(("no", half.kinds[kind][1]))
+        return -1 if no is None else no + self._offsets[run]
+
+    def _translated(self, run: int, half: Half, number: int, local: int, kind: int, choice: Row | Act) -> Row | Act:
+        touches = half.touches(number, local, kind, choice)
+        emits = tuple(self._sent(run, one) for one in choice.emits)
+        text = []
+        for key, all_ in touches.items():
+            heard = self._heard(run, all_)
+            emits += tuple(
+                self._signals[run][to, heard]
+                for to, observer in self.out.observers.items()
+                if observer.entity == key and (to, heard) in self._signals[run]
+            )
+            text += [f"{_DOES[touch.what]} `{entity_text(key)}`" for touch in all_ if touch.what in _DOES]
+        if half.ends(number, local, choice):
+            emits += tuple(self._endings[run].values())
+        return choice._replace(emits=emits, note=self._note(run, half, choice.note, ", ".join(dict.fromkeys(text))))
+
+    def _note(self, run: int, half: Half, number: int, does: str) -> int:
+        if number < 0:
+            return -1
+        key = (run, number, does)
+        if key not in self._notes:
+            note = half.compiled.notes[number]
+            text = f"case {run + 1}: {note.text}{' and ' if does else ''}{does}"
+            self._notes[key] = self.out.note(text, note.span, note.facts, note.trail)
+        return self._notes[key]
+
+    # -------------------------------------------------------------------------------------------- symmetry
+
+    def _mirror(self) -> Mirror:
+        first = self._offsets[1]
+        kinds = tuple([*range(first, 2 * first), *range(first)])
+        shared: list[tuple[int, tuple[int, ...]]] = []
+        twins = {observer: number for number, observer in self.out.observers.items()}
+        for observer in self.out.observers.values():
+            twin = twins[observer._replace(hurt=1 - observer.hurt)]
+            shared.append((twin, self._paired(twins[observer], twin, kinds)))
+        for number, (_, states) in self.out.locks.items():
+            mapped = []
+            for held in states:
+                waiting = tuple(sorted(kinds[one] for one in held.waiting))
+                holder = held.holder if held.holder < 0 else 1 - held.holder
+                mapped.append(states.index(Held(holder, (held.ended[1], held.ended[0]), waiting)))
+            shared.append((number, tuple(mapped)))
+        return Mirror(kinds, tuple(shared))
+
+    def _paired(self, one: int, twin: int, kinds: tuple[int, ...]) -> tuple[int, ...]:
+        """Which local state of its twin each local state of an observer is: the one that the mirrored rows lead to."""
+        found = {0: 0}
+        todo = [0]
+        components = self.out.tables.components
+        while todo:
+            local = todo.pop()
+            for kind, (row,) in components[one].rows[local].items():
+                (other,) = components[twin].rows[found[local]][kinds[kind]]
+                if row.target not in found:
+                    found[row.target] = other.target
+                    todo.append(row.target)
+        return tuple(found[local] for local in range(components[one].size))
+
+
+_DOES = {"read": "reads", "write": "writes", "undo": "takes back what it wrote to"}
+
+
+def _choices(component: Component, local: int) -> Iterator[tuple[int, Row | Act]]:
+    for kind, group in component.rows[local].items():
+        for row in group:
+            yield kind, row
+    for act in component.acts[local]:
+        yield -1, act
+
+
+def _lanes(half: Half) -> Iterator[str]:
+    compiled = half.compiled
+    for number, component in enumerate(compiled.tables.components):
+        if number in compiled.threads:
+            yield compiled.threads[number].process.service.name
+        elif number in compiled.parts:
+            yield compiled.parts[number].name.strip("`")
+        else:
+            yield component.name
+
+
+def _folded(anomaly: Anomaly, state: State, own: bool, touches: tuple[Touch, ...]) -> State:
+    for touch in touches:
+        state = follow(anomaly, state, own, touch)
+    return state
+
+
+def _reached(anomaly: Anomaly, alphabet: list[tuple[bool, tuple[Touch, ...]]]) -> list[State]:
+    """The states that an observer can come to if anything may be heard at any time."""
+    found: list[State] = [START]
+    for before in found:
+        for own, touches in alphabet:
+            state = _folded(anomaly, before, own, touches)
+            if state not in found:
+                found.append(state)
+    return found
