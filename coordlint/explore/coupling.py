@@ -7,7 +7,7 @@ the handler declares `fails`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,6 +74,7 @@ class Coupled(Compiled):
         sizes: how many components each run has; the first run's come first, what both share last.
         owners: by kind: which run sends it.
         observers: by component number.
+        possible: the observers that something could alarm, also those that are left out.
         locks: the entity and the states of each lock, by component number.
         requests: the requests to locks, by kind.
         unknown: the steps that touch a shared entity and say nothing about isolation.
@@ -84,6 +85,7 @@ class Coupled(Compiled):
     sizes: tuple[int, int] = (0, 0)
     owners: list[int] = field(default_factory=list)
     observers: dict[int, Observer] = field(default_factory=dict)
+    possible: tuple[Observer, ...] = ()
     locks: dict[int, tuple[Key, list[Held]]] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     unknown: list[SagaStep] = field(default_factory=list)
@@ -103,6 +105,7 @@ def couple(
     pair: Pair,
     assumed: frozenset[int] | None = frozenset(),
     changed: Mapping[int, str] | None = None,
+    focus: Collection[Observer] | None = None,
 ) -> Coupled:
     """The tables of a pair scene.
 
@@ -116,11 +119,12 @@ def couple(
         assumed: the numbers of the steps (by their first action) that are taken to be isolated by nothing; None for all that
             say nothing.
         changed: the isolation of steps taken for another than is declared, by the same numbers: repairs that are tried.
+        focus: only these observers; None for all. Two runs are mirror images only if both or none of a pair of twins is there.
 
     Raises:
         TooLargeError: a component has too many local states.
     """
-    return Coupler(index, sagas, pair, assumed, changed or {}).run()
+    return Coupler(index, sagas, pair, assumed, changed or {}, focus).run()
 
 
 class Half:
@@ -264,8 +268,10 @@ class Coupler:
     """One compilation of a pair."""
 
     def __init__(
-        self, index: Index, sagas: Sagas, pair: Pair, assumed: frozenset[int] | None, changed: Mapping[int, str]
-    ) -> None:
+        self, index: Index, sagas: Sagas, pair: Pair, assumed: frozenset[int] | None, changed: Mapping[int, str],
+        focus: Collection[Observer] | None,
+    ) -> None:  # fmt: skip
+        self.focus = focus
         self.index = index
         self.sagas = sagas
         self.pair = pair
@@ -308,6 +314,11 @@ class Coupler:
         self.out.sizes = (len(first.components), len(second.components))
         found = [self._survey(half) for half in self.halves]
         observers = self._observers([touched for touched, _ in found])
+        self.out.possible = tuple(observers)
+        if self.focus is not None:
+            observers = [observer for observer in observers if observer in self.focus]
+        twins = all(one._replace(hurt=1 - one.hurt) in observers for one in observers)
+        self._mirrors = self.pair.same and twins
         locked = self._locked([waits for _, waits in found])
         components = [Component(f"{name} ({n + 1})") for n, half in enumerate(self.halves) for name in _lanes(half)]
         shared = sum(self.out.sizes)
@@ -331,7 +342,7 @@ class Coupler:
             self._observe(number, observer)
         for number, (_, states) in self.out.locks.items():
             self._lock(number, states)
-        if self.pair.same:
+        if self._mirrors:
             self.out.mirror = self._mirror()
         return self.out
 
@@ -495,7 +506,7 @@ class Coupler:
             tables.kinds.append(one._replace(to=one.to + base, queue=queue))
         self._offsets.append(offset)
         observers = list(self.out.observers.items())
-        if run and self.pair.same:  # the twin of each comes at the same place
+        if run and self._mirrors:  # the twin of each comes at the same place
             twins = {observer: number for number, observer in observers}
             observers = [(twins[o._replace(hurt=1 - o.hurt)], o._replace(hurt=1 - o.hurt)) for _, o in observers]
         for number, observer in observers:
@@ -570,6 +581,8 @@ class Coupler:
                     rows[denied] = [row for row in group if no in row.emits] or group
                 into.rows.append({kind: tuple(group) for kind, group in rows.items() if group})
                 into.acts.append(tuple(acts))
+            into.rows.append({})  # where it no longer matters, see `PairSpace`
+            into.acts.append(())
 
     def _refusal(self, run: int, half: Half, kind: int) -> int:
         """The kind that tells the caller of a request that it is refused; -1 for a send, which nobody waits for."""

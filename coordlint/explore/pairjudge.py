@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.effects import entity_text
 from coordlint.explore.anomalies import NAMES
 from coordlint.explore.judge import Violation
-from coordlint.explore.pairspace import PairSearch, lifted
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled, Observer
+    from coordlint.explore.duel import Duel, Turn
+    from coordlint.explore.space import Move
+    from coordlint.source import Span
 
 
-def violations(coupled: Coupled, search: PairSearch) -> list[Violation]:
+def violations(coupled: Coupled, duel: Duel) -> list[Violation]:
     """Every violation, the fewest faults first: one for each anomaly of each entity, and one deadlock."""
-    found = [*_anomalies(coupled, search), *_deadlocks(coupled, search)]
+    found = [*_anomalies(coupled, duel), *_deadlocks(coupled, duel)]
     found.sort(key=lambda one: (one.faults, len(one.path), one.code, one.subject))
     kept: dict[str, Violation] = {}
     for one in found:
@@ -24,18 +26,38 @@ def violations(coupled: Coupled, search: PairSearch) -> list[Violation]:
     return list(kept.values())
 
 
-def _anomalies(coupled: Coupled, search: PairSearch) -> Iterator[Violation]:
-    for (component, _), hit in search.hits.items():
-        observer = coupled.observers.get(component)
-        if observer is None or hit.move.choice is None:
-            continue
-        path = lifted(search.space, [*search.path(hit.before), (hit.before, hit.move)])
-        if path[-1][1].component != component:  # seen in the mirror
-            observer = coupled.observers[path[-1][1].component]
-        place = coupled.notes[hit.move.choice.note].span
+def _anomalies(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
+    for alarm in duel.alarms.values():
+        turns = duel.lifted([*duel.path(alarm.before), alarm.turn])
+        component = turns[-1].alarm
+        turns = _shortened(duel, turns, lambda turns, wanted=component: turns[-1].alarm == wanted)  # type: ignore[misc]
+        observer = coupled.observers[component]
         text, damage = _words(coupled, observer)
         subject = f"{' and '.join(_names(coupled))} / {entity_text(observer.entity)} / {NAMES[observer.anomaly]}"
-        yield Violation("B17", subject, hit.layer, text, damage, place, tuple(path))
+        place = _place(coupled, turns[-1], component)
+        yield Violation("B17", subject, alarm.layer, text, damage, place, _path(turns))
+
+
+def _place(coupled: Coupled, turn: Turn, component: int) -> Span:
+    """The step that alarms the observer: it is noted at the row that does."""
+    tells = [kind for kind in turn.stride.tells if coupled.tables.kinds[kind].to == component]
+    rows = (row for rows in coupled.tables.components[component].rows for row in rows.get(tells[0], ()) if row.error)
+    return coupled.notes[next(rows).note].span
+
+
+def _path(turns: list[Turn]) -> tuple[tuple[int, Move], ...]:
+    return tuple((0, turn.move) for turn in turns)
+
+
+def _shortened(duel: Duel, turns: list[Turn], shows: Callable[[list[Turn]], bool]) -> list[Turn]:
+    """The run without moves that it does not need: each is left out in turn, the last ones first, and the rest replayed."""
+    number = len(turns) - 2
+    while number >= 0:
+        fewer = duel.replayed([*turns[:number], *turns[number + 1 :]])
+        if fewer is not None and shows(fewer):
+            turns = fewer
+        number -= 1
+    return turns
 
 
 def _words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
@@ -58,35 +80,30 @@ def _words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
     return text, damage
 
 
-def _deadlocks(coupled: Coupled, search: PairSearch) -> Iterator[Violation]:
+def _deadlocks(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
+    """The first state in which both runs wait for each other and nothing but a fault helps."""
     if len(coupled.locks) < 2:
         return
-    resting = list(search.terminals)
-    if not search.cut:
-        resting += search.livelocks()
-    for state in resting:
-        waits = _waits(coupled, search, state)
-        if len(waits) < 2:
-            continue
-        path = lifted(search.space, search.path(state))
-        end = path[-1][1].target if path else state
-        waits = _waits(coupled, search, end)
-        (first, step), (second, _) = waits[0], waits[1]
-        own, other = _runs(coupled, 0)
-        held, taken = f"`{entity_text(coupled.locks[second][0])}`", f"`{entity_text(coupled.locks[first][0])}`"
-        text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
-        damage = "neither run ever ends, and what they have locked stays locked"
-        subject = f"{' and '.join(_names(coupled))} / locks"
-        place = coupled.requests[step].step.place
-        yield Violation("B18", subject, search.layers[state], text, damage, place, tuple(path))
+    resting = duel.terminals() if duel.cut else [*duel.terminals(), *duel.endless()]
+    state = next((state for state in resting if len(_waits(coupled, duel, state[2])) > 1), None)
+    if state is None:
         return
+    turns = duel.lifted(duel.path(state))
+    turns = _shortened(duel, turns, lambda turns: len(_waits(coupled, duel, turns[-1].target[2])) > 1)
+    waits = _waits(coupled, duel, turns[-1].target[2])
+    own, other = _runs(coupled, 0)
+    held, taken = (f"`{entity_text(coupled.locks[waits[run][0]][0])}`" for run in (1, 0))
+    text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
+    damage = "neither run ever ends, and what they have locked stays locked"
+    place = coupled.requests[waits[0][1]].step.place
+    yield Violation("B18", f"{' and '.join(_names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns))
 
 
-def _waits(coupled: Coupled, search: PairSearch, state: int) -> dict[int, tuple[int, int]]:
+def _waits(coupled: Coupled, duel: Duel, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:
     """For each run that waits for a lock that the other one holds: the lock, and the request that waits."""
     found: dict[int, tuple[int, int]] = {}
     for number, (_, states) in coupled.locks.items():
-        held = states[search.space.local(state, number)]
+        held = states[shared[number - duel.first]]
         for kind in held.waiting:
             run = coupled.requests[kind].run
             if held.holder == 1 - run:

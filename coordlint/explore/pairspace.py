@@ -1,16 +1,15 @@
-"""The fast engine for two runs side by side: each has its own quiet moments, and two equal runs are interchangeable (R5).
+"""The states and moves of two runs side by side, and of each run alone as far as it concerns the other.
 
-A late timer fires when nothing useful is in flight in its own run, whatever the other one does. The reduction R4 is finer
-here than for one run: who tells an observer something depends on others who do so only with the move that tells it.
+Each run has its own quiet moments: a late timer fires when nothing useful is in flight in its own run, whatever the other one
+does. The runs meet only at observers and locks, so that the moves of one alone are computed once for all states of the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.search import Search
-from coordlint.explore.space import WIDTH, Move, Space
+from coordlint.explore.search import _sends_to
+from coordlint.explore.space import MOST, QUEUE_BITS, Move, Space
 from coordlint.explore.tables import bits
 
 if TYPE_CHECKING:
@@ -21,243 +20,233 @@ SHARED = 2
 
 
 class PairSpace(Space):
-    """The states and moves of a pair scene.
+    """The states and moves of a pair scene, without a reduction beyond R2.
 
     Args:
         coupled: the pair.
         inert: apply R2.
-        persistent: apply R4.
-        symmetric: apply R5: of a state and its mirror image only one is kept. The moves of a path through such states have
-            to be put right, see :func:`lifted`.
         without: faults that do not happen.
     """
 
-    def __init__(
-        self,
-        coupled: Coupled,
-        *,
-        inert: bool = True,
-        persistent: bool = True,
-        symmetric: bool = True,
-        without: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, coupled: Coupled, *, inert: bool = True, without: frozenset[str] = frozenset()) -> None:
         self.coupled = coupled
         first, second = coupled.sizes
-        count = len(coupled.tables.components)
-        self.runs = [0] * first + [1] * second + [SHARED] * (count - first - second)
-        self.mirror = coupled.mirror if symmetric else None
-        self._mirrored: dict[int, int] = {}
-        super().__init__(coupled.tables, inert=inert, persistent=persistent, without=without)
-
-    # -------------------------------------------------------------------------------------------- moves
+        self.runs = [0] * first + [1] * second + [SHARED] * (len(coupled.tables.components) - first - second)
+        super().__init__(coupled.tables, inert=inert, persistent=False, without=without)
 
     def moves(self, state: int, *, only: frozenset[int] | None = None) -> list[Move]:
         """What can happen next, in a fixed order; `only` restricts it to moves of those components."""
+        for kind in self.flight(state):
+            if self.tables.kinds[kind].urgent:
+                return self._deliver(state, kind)
+        found = [move for run in (0, 1) for move in self.moves_of(state, run)]
+        return found if only is None else [move for move in found if move.component in only]
+
+    def moves_of(self, state: int, run: int) -> list[Move]:
+        """What one run can do next; nobody is to be told anything at once."""
         kinds, owners = self.tables.kinds, self.coupled.owners
         found: list[Move] = []
-        busy = [False, False]
-        flight = self.flight(state)
-        for kind in flight:
-            if kinds[kind].urgent:
-                return self._deliver(state, kind)
-        for kind in flight:
-            to, run = kinds[kind].to, owners[kind]
-            if only is not None and to not in only:
-                busy[run] = busy[run] or not self._waits(kind, self.local(state, to))
-                continue
-            moves = self._deliver(state, kind)
-            found += moves
-            busy[run] = busy[run] or bool(moves)
+        for kind in self.flight(state):
+            if owners[kind] == run:
+                found += self._deliver(state, kind)
+        busy = bool(found)
         for number in range(self.tables.queues):
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
-                to, run = kinds[kind].to, owners[kind]
-                if only is not None and to not in only:
-                    busy[run] = busy[run] or (position == 0 and not self._waits(kind, self.local(state, to)))
-                elif position == 0 or (kinds[kind].overtakes and "overtake" not in self.without):
+                if owners[kind] == run and (position == 0 or (kinds[kind].overtakes and "overtake" not in self.without)):
                     moves = self._deliver(state, kind, overtaking=position > 0)
                     found += moves
-                    busy[run] = busy[run] or (position == 0 and bool(moves))
-        for run in (0, 1):
-            late: list[tuple[int, Move]] = []
-            for number in self._acting:
-                if self.runs[number] != run or (only is not None and number not in only):
-                    continue
-                local = self.local(state, number)
-                for act in self.tables.components[number].acts[local]:
-                    if act.when in self.without or (act.when == "late" and busy[run]):
-                        continue
-                    target = self._emit(state + ((act.target - local) << self.offsets[number]), act.emits)
-                    move = Move(act.price, act.when, -1, number, act, self.norm(target))
-                    if act.when == "late":
-                        late.append((act.depth, move))
-                    else:
-                        found.append(move)
-            deepest = max((depth for depth, _ in late), default=0)
-            found += [move for depth, move in late if depth == deepest]
-        return found
-
-    def is_busy(self, state: int, number: int) -> bool:
-        """Whether a component has a message that it does not let wait."""
-        return any(
-            self.tables.kinds[kind].to == number and not self._waits(kind, self.local(state, number))
-            for kind in self.pending(state)
-        )
-
-    # -------------------------------------------------------------------------------------------- R5: symmetry
-
-    def norm(self, state: int) -> int:
-        """The state without useless messages, and of two mirror images always the same one."""
-        state = super().norm(state)
-        return state if self.mirror is None else min(state, self.mirrored(state))
-
-    def mirrored(self, state: int) -> int:
-        """The state in which the two runs have changed places."""
-        found = self._mirrored.get(state)
-        if found is None:
-            found = self._mirrored[state] = self._swap(state)
-            self._mirrored[found] = state
-        return found
-
-    def _swap(self, state: int) -> int:
-        mirror = self.mirror
-        assert mirror is not None
-        size = self.coupled.sizes[0]
-        middle = self.offsets[size]
-        end = self.offsets[2 * size] if len(self.offsets) > 2 * size else sum(mask.bit_length() for mask in self.masks)
-        low = (1 << middle) - 1
-        swapped = (state & low) << middle | (state >> middle) & ((1 << end - middle) - 1)
-        for number, (twin, locals_) in enumerate(mirror.shared, 2 * size):
-            swapped |= locals_[self.local(state, number)] << self.offsets[twin]
-        half = len(mirror.kinds) // 2 * WIDTH
-        counts = state >> self.shift
-        swapped |= ((counts & ((1 << half) - 1)) << half | counts >> half) << self.shift
-        queues = self.tables.queues // 2
-        for number in range(2 * queues):
-            content = tuple(mirror.kinds[kind] for kind in self.queue(state, number))
-            if content:
-                swapped = self._store(swapped, (number + queues) % (2 * queues), content)
-        return swapped
-
-
-class PairSearch(Search):
-    """A search of a pair scene."""
-
-    space: PairSpace
-
-    def _persistent(self, state: int) -> frozenset[int] | None:
-        """The smallest group of components whose present moves nobody outside of it can interfere with."""
-        space = self.space
-        pending: dict[int, list[int]] = {}
-        for kind in space.pending(state):
-            pending.setdefault(space.tables.kinds[kind].to, []).append(kind)
-        movable = sorted({*pending, *(number for number in space._acting if self._acts(state, number))})
-        if len(movable) < 2:
-            return None
-        into = self._closure(tuple([table[space.local(state, number)] for number, table in enumerate(self._sends)]))
-        tells = {number: self._tells(state, number, pending.get(number, ())) for number in movable}
-        seeds = [[number] for number in movable if number in pending and space.is_busy(state, number)]
-        seeds += [[number for number in movable if space.runs[number] == run] for run in (0, 1)]
-        best: frozenset[int] | None = None
-        for seed in seeds:
-            members = self._closed(seed, movable, into, tells)
-            if (
-                members
-                and len(members) < len(movable)
-                and (best is None or len(members) < len(best))
-                and self._is_settled(state, members, movable, into)
-            ):
-                best = frozenset(members)
-        return best
-
-    def _acts(self, state: int, number: int) -> bool:
-        acts = self.space.tables.components[number].acts[self.space.local(state, number)]
-        return any(act.when not in self.space.without for act in acts)
-
-    def _tells(self, state: int, number: int, pending: Iterable[int]) -> int:
-        """The shared components that the present moves of a component send to, as a bit set."""
-        space = self.space
-        component, local = space.tables.components[number], space.local(state, number)
-        found = 0
-        rows = [row for kind in pending for row in component.rows[local].get(kind, ())]
-        for choice in (*rows, *component.acts[local]):
-            for kind in choice.emits:
-                to = space.tables.kinds[kind].to
-                if space.runs[to] == SHARED:
-                    found |= 1 << to
-        return found
-
-    @staticmethod
-    def _closed(seed: list[int], movable: list[int], into: list[int], tells: dict[int, int]) -> set[int]:
-        members = set(seed)
-        group = 0
-        for one in seed:
-            group |= 1 << one | tells[one]
-        grew = True
-        while grew:
-            grew = False
-            for one in movable:
-                if one not in members and (into[one] | 1 << one) & group:
-                    members.add(one)
-                    group |= 1 << one | tells[one]
-                    grew = True
-        return members
-
-    def _is_settled(self, state: int, members: set[int], movable: list[int], into: list[int]) -> bool:
-        """Whether nothing outside of the group can begin or end the quiet in which a late timer of the group fires."""
-        space = self.space
-        for run in (0, 1):
-            own = [number for number in members if space.runs[number] == run]
-            timed = any(
-                act.when == "late"
-                for number in own
-                for act in space.tables.components[number].acts[space.local(state, number)]
-            )
-            if not timed or any(space.is_busy(state, number) for number in own):
+                    busy = busy or (position == 0 and bool(moves))
+        late: list[tuple[int, Move]] = []
+        for number in self._acting:
+            if self.runs[number] != run:
                 continue
-            whole = bits(number for number, one in enumerate(space.runs) if one == run)
-            others = [number for number in movable if number not in members]
-            if any(space.runs[number] != 1 - run or into[number] & whole for number in others):
-                return False
-        return True
+            local = self.local(state, number)
+            for act in self.tables.components[number].acts[local]:
+                if act.when in self.without or (act.when == "late" and busy):
+                    continue
+                target = self._emit(state + ((act.target - local) << self.offsets[number]), act.emits)
+                move = Move(act.price, act.when, -1, number, act, self.norm(target))
+                if act.when == "late":
+                    late.append((act.depth, move))
+                else:
+                    found.append(move)
+        deepest = max((depth for depth, _ in late), default=0)
+        return found + [move for depth, move in late if depth == deepest]
 
 
-def lifted(space: PairSpace, path: Iterable[tuple[int, Move]]) -> list[tuple[int, Move]]:
-    """A path between states of which mirror images are one, as a run: each case keeps its number.
+class Stride(NamedTuple):
+    """A move of one run alone.
+
+    Attributes:
+        price: in faults.
+        move: as the space has it; its target is not to be used.
+        target: the state of the run behind it.
+        tells: the kinds that go to observers and locks at once, or the one request that a lock is to answer.
+    """
+
+    price: int
+    move: Move
+    target: int
+    tells: tuple[int, ...]
+
+
+class Runs:
+    """The two runs, each alone: a state is that of the space with everything else at its beginning.
 
     Args:
-        space: the space that the path is from.
-        path: the moves, each with the state before it.
+        space: the space of both.
+        relevant: forget what can no longer reach an observer or lock (R6). What observers and locks come to is preserved,
+            the ends of the runs are not.
     """
-    steps = list(path)
-    if space.mirror is None or not steps:
-        return steps
-    plain = PairSpace(
-        space.coupled, inert=space.reduces, persistent=space.persists, symmetric=False, without=space.without
-    )
-    found: list[tuple[int, Move]] = []
-    state = plain.initial
-    for number, (_, move) in enumerate(steps):
-        wanted = move.target
-        for one in plain.moves(state):
-            if one.what == move.what and one.price == move.price and _same(space, plain, one.target, wanted):
-                found.append((state, one))
-                state = one.target
-                break
-        else:  # the search has taken it, so it is there
-            raise AssertionError(f"step {number + 1} of a run has no counterpart")
-    return found
 
-
-def _same(space: PairSpace, plain: PairSpace, one: int, wanted: int) -> bool:
-    """Whether a state is the wanted one or its mirror image; contents of queues have numbers of their own in each space."""
-    if plain.tables.queues:
-        locals_ = plain.locals(one)
-        return any(
-            locals_ == space.locals(other)
-            and one >> plain.shift == other >> space.shift
-            and all(plain.queue(one, n) == space.queue(other, n) for n in range(plain.tables.queues))
-            for other in (wanted, space.mirrored(wanted))
+    def __init__(self, space: PairSpace, *, relevant: bool = True) -> None:
+        self.space = space
+        self.relevant = relevant
+        self.tables = space.tables
+        self.kinds = space.tables.kinds
+        self.fields = [self._fields(run) for run in (0, 1)]
+        start = 0
+        for number, component in enumerate(self.tables.components):
+            start += component.initial << space.offsets[number]
+        self._start = start
+        self._into = [_sends_to(space, number) for number in range(len(self.tables.components))] if relevant else []
+        self._strides: dict[tuple[int, int], tuple[Stride, ...]] = {}
+        self._given: dict[tuple[int, int, int], int] = {}
+        self._left: dict[tuple[int, int], int] = {}
+        self._roots = [self._root(run) for run in (0, 1)]
+        self.initial = tuple(
+            self._settled(space._emit(start, tuple(k for k in self.tables.initial if space.coupled.owners[k] == run)), run)
+            for run in (0, 1)
         )
-    return one == wanted or one == space.mirrored(wanted)
 
+    def _fields(self, run: int) -> int:
+        space = self.space
+        found = 0
+        for number, owner in enumerate(space.runs):
+            found |= space.masks[number] << space.offsets[number] if owner == run else 0
+        for kind, owner in enumerate(space.coupled.owners):
+            if owner == run:
+                found |= MOST << space.places[kind]
+                queue = self.kinds[kind].queue
+                found |= ((1 << QUEUE_BITS) - 1) << space.queue_offsets[queue] if queue >= 0 else 0
+        return found
 
+    def _root(self, run: int) -> int:
+        half = self.space.coupled.halves[run]
+        root = half.scene.root
+        return next(n for n, thread in half.threads.items() if thread.process.workflow is root) + run * (
+            self.space.coupled.sizes[0]
+        )
+
+    # -------------------------------------------------------------------------------------------- moves
+
+    def strides(self, state: int, run: int) -> tuple[Stride, ...]:
+        """What a run can do next."""
+        key = (state, run)
+        if key not in self._strides:
+            self._strides[key] = tuple(self._stride(state, run, move) for move in self.space.moves_of(state, run))
+        return self._strides[key]
+
+    def _stride(self, state: int, run: int, move: Move) -> Stride:
+        space, choice = self.space, move.choice
+        if move.kind >= 0 and space.runs[self.kinds[move.kind].to] == SHARED:
+            target = state
+            if move.what != "copy":
+                queue = self.kinds[move.kind].queue
+                taken = space._taken(state, move.kind, None, move.what)
+                target = taken if queue >= 0 else taken - space.ones[move.kind]
+            tells = (move.kind,) if choice is not None else ()
+            return Stride(move.price, move, self._settled(target, run), tells)
+        target = move.target
+        tells = ()
+        if choice is not None:
+            tells = tuple(kind for kind in choice.emits if self.kinds[kind].urgent)
+            for kind in tells:
+                target &= ~(MOST << space.places[kind])
+        return Stride(move.price, move, self._settled(target, run), tells)
+
+    def given(self, state: int, run: int, kind: int) -> int:
+        """The state of a run after a lock has sent it a message."""
+        key = (state, run, kind)
+        if key not in self._given:
+            self._given[key] = self._settled(self.space._emit(state, (kind,)), run)
+        return self._given[key]
+
+    # -------------------------------------------------------------------------------------------- R6: relevance
+
+    def _settled(self, state: int, run: int) -> int:
+        state = self.space.norm(state)
+        if not self.relevant:
+            return state
+        key = (state, run)
+        if key not in self._left:
+            self._left[key] = self._forget(state, run)
+        return self._left[key]
+
+    def _forget(self, state: int, run: int) -> int:
+        """The state without the components that can no longer reach an observer or lock, or that nobody can reach any more."""
+        space, coupled = self.space, self.space.coupled
+        components = self.tables.components
+        own = [number for number, owner in enumerate(space.runs) if owner == run]
+        pending = [kind for kind in space.pending(state) if coupled.owners[kind] == run]
+        reached = bits(self.kinds[kind].to for kind in pending)
+        reached |= bits(number for number in own if components[number].acts[space.local(state, number)])
+        if not self.is_over(state, run):  # a lock may keep one of its requests and let it pass later
+            for request in coupled.requests.values():
+                if request.run == run:
+                    reached |= bits(self.kinds[one].to for one in (request.then, request.denied) if one >= 0)
+        sends = {number: self._into[number][space.local(state, number)] for number in own}
+        wide = 0
+        while reached != wide:
+            wide = reached
+            for number in own:
+                if reached >> number & 1:
+                    reached |= sends[number]
+        useful, wide = bits(number for number, owner in enumerate(space.runs) if owner == SHARED), 0
+        while useful != wide:
+            wide = useful
+            for number in own:
+                if sends[number] & useful:
+                    useful |= 1 << number
+        for number in own:
+            if not (reached & useful) >> number & 1:
+                gone = components[number].size - 1
+                state += (gone - space.local(state, number)) << space.offsets[number]
+                for kind in pending:
+                    if self.kinds[kind].to == number:
+                        state = self._dropped(state, kind)
+        return state
+
+    def is_over(self, state: int, run: int) -> bool:
+        """Whether the workflow of a run has ended."""
+        number = self._roots[run]
+        thread = self.space.coupled.halves[run].threads[number - run * self.space.coupled.sizes[0]]
+        local = self.space.local(state, number)
+        return local >= len(thread.spots) or thread.spots[local].where[0] in {"done", "failed"}
+
+    def _dropped(self, state: int, kind: int) -> int:
+        queue = self.kinds[kind].queue
+        if queue < 0:
+            return state & ~(MOST << self.space.places[kind])
+        kept = tuple(one for one in self.space.queue(state, queue) if one != kind)
+        return self.space._store(state, queue, kept)
+
+    # -------------------------------------------------------------------------------------------- both together
+
+    def swapped(self, state: int) -> int:
+        """The state of the other run that is its mirror image."""
+        space, mirror = self.space, self.space.coupled.mirror
+        assert mirror is not None
+        size = space.coupled.sizes[0]
+        found = self._start
+        for number, owner in enumerate(space.runs):
+            if owner != SHARED:
+                twin = (number + size) % (2 * size)
+                found += (space.local(state, number) - self.tables.components[twin].initial) << space.offsets[twin]
+        for kind in space.flight(state):
+            found += space.count(state, kind) << space.places[mirror.kinds[kind]]
+        for number in range(self.tables.queues):
+            content = tuple(mirror.kinds[kind] for kind in space.queue(state, number))
+            if content:
+                found = space._store(found, self.kinds[content[0]].queue, content)
+        return found

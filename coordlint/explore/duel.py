@@ -1,0 +1,302 @@
+"""The search of a pair scene: by the number of faults first and by length second, over the states of two runs and what they share.
+
+Reductions: R1 (first visit with the fewest faults), R2 and R6 within each run, R4 between them (a run whose next moves tell
+nobody anything goes first, unless the other can interfere), R5 (two runs of one workflow are interchangeable).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from coordlint.explore.pairspace import PairSpace, Runs, Stride
+from coordlint.explore.space import Move
+from coordlint.explore.tables import Row
+
+if TYPE_CHECKING:
+    from coordlint.explore.coupling import Coupled
+
+State = tuple[int, int, tuple[int, ...]]
+"""The states of the two runs, and the local states of observers and locks."""
+
+
+class Turn(NamedTuple):
+    """A move in a state of both: who moves, how, what comes of it, and which observer it alarms (-1 for none).
+
+    `move` is the move as a story tells it: with the answer of the lock that is asked.
+    """
+
+    run: int
+    stride: Stride
+    move: Move
+    target: State
+    alarm: int
+
+
+class Came(NamedTuple):
+    """How a state was reached first."""
+
+    before: State
+    turn: Turn
+    layer: int
+
+
+class Alarm(NamedTuple):
+    """The first move that alarms an observer: from where, how, and with how many faults."""
+
+    before: State
+    turn: Turn
+    layer: int
+
+
+class Duel:
+    """One search, layer after layer.
+
+    Args:
+        coupled: the pair.
+        limit: give up when more states than that are known.
+        without: faults that do not happen.
+        persistent: apply R4.
+        symmetric: apply R5 where the two runs are mirror images.
+        relevant: apply R6.
+
+    Attributes:
+        came: how each known state was reached; None for the first one.
+        layers: the layer of each known state.
+        alarms: the first move that alarms each observer, by component.
+        complete: the number of faults up to which the search is complete; -1 if not even without any.
+        cut: the limit was reached.
+    """
+
+    def __init__(
+        self, coupled: Coupled, limit: int = 2_000_000, *, without: frozenset[str] = frozenset(),
+        persistent: bool = True, symmetric: bool = True, relevant: bool = True,
+    ) -> None:  # fmt: skip
+        self.coupled = coupled
+        self.limit = limit
+        self.persistent = persistent
+        self.mirror = coupled.mirror if symmetric else None
+        self.space = PairSpace(coupled, without=without)
+        self.runs = Runs(self.space, relevant=relevant)
+        self.first = sum(coupled.sizes)
+        self.shared = coupled.tables.components[self.first :]
+        self._waiting = [
+            (number - self.first, [[coupled.requests[kind].run for kind in held.waiting] for held in states])
+            for number, (_, states) in coupled.locks.items()
+        ]
+        self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...], int]] = {}
+        self._swaps: dict[int, int] = {}
+        first = (*self.runs.initial, (0,) * len(self.shared))
+        self.initial: State = self.canonical(first)  # type: ignore[arg-type]
+        self.came: dict[State, Came | None] = {self.initial: None}
+        self.layers: dict[State, int] = {self.initial: 0}
+        self.free: dict[State, list[State]] = {}
+        self.alarms: dict[int, Alarm] = {}
+        self.complete = -1
+        self.cut = False
+
+    def run(self, faults: int, *, all_alarms: bool = True) -> Iterator[int]:
+        """Search all layers up to that many faults; yields each layer's number when it is complete.
+
+        Args:
+            faults: the most faults.
+            all_alarms: otherwise stop as soon as every observer is alarmed.
+        """
+        start = [self.initial]
+        for layer in range(faults + 1):
+            later: dict[State, Came] = {}
+            frontier = start
+            while frontier:
+                following: list[State] = []
+                for state in frontier:
+                    self._visit(state, layer, following, later, last=layer == faults)
+                if not all_alarms and len(self.alarms) == len(self.coupled.observers):
+                    return
+                if len(self.came) > self.limit:
+                    self.cut = True
+                    return
+                frontier = following
+            self.complete = layer
+            yield layer
+            start = []
+            for state, step in later.items():
+                if state not in self.came:
+                    self.came[state] = step
+                    self.layers[state] = layer + 1
+                    start.append(state)
+            if not start:
+                self.complete = faults
+                return
+
+    def _visit(self, state: State, layer: int, following: list[State], later: dict[State, Came], *, last: bool) -> None:
+        came = self.came
+        targets = self.free[state] = []
+        for turn in self._moves(state):
+            price = turn.stride.price
+            if price and last:
+                continue
+            target = turn.target
+            if turn.alarm >= 0 and turn.alarm not in self.alarms:
+                self.alarms[turn.alarm] = Alarm(state, turn, layer + price)
+            if not price:
+                targets.append(target)
+                if target not in came:
+                    came[target] = Came(state, turn, layer)
+                    self.layers[target] = layer
+                    following.append(target)
+            elif target not in came and target not in later:
+                later[target] = Came(state, turn, layer + 1)
+
+    # -------------------------------------------------------------------------------------------- moves
+
+    def _moves(self, state: State) -> list[Turn]:
+        """The moves to look at: those of one run if that is enough (R4)."""
+        if self.persistent:
+            for run in (0, 1):
+                strides = self.runs.strides(state[run], run)
+                if strides and not any(one.tells for one in strides) and not self._waits(state, run):
+                    turns = [self._turn(state, run, one) for one in strides]
+                    # Against ignoring: the run must get on, or nothing is put off.
+                    if any(not turn.stride.price and turn.target not in self.came for turn in turns):
+                        return turns
+        return self.moves(state)
+
+    def moves(self, state: State) -> list[Turn]:
+        """All moves."""
+        return [self._turn(state, run, one) for run in (0, 1) for one in self.runs.strides(state[run], run)]
+
+    def _waits(self, state: State, run: int) -> bool:
+        """Whether the other run may bring something to this one: when it ends, locks let pass what waits."""
+        return any(run in waiting[state[2][number]] for number, waiting in self._waiting)
+
+    def _turn(self, state: State, run: int, stride: Stride) -> Turn:
+        if not stride.tells:
+            states = (stride.target, state[1]) if run == 0 else (state[0], stride.target)
+            return Turn(run, stride, stride.move, self.canonical((*states, state[2])), -1)
+        key = (state[2], stride.tells)
+        if key not in self._told:
+            self._told[key] = self._tell(*key)
+        shared, emits, alarm = self._told[key]
+        states = [state[0], state[1]]
+        states[run] = stride.target
+        for kind in emits:
+            to = self.coupled.owners[kind]
+            states[to] = self.runs.given(states[to], to, kind)
+        move = stride.move
+        if move.kind in self.coupled.requests:
+            move = move._replace(choice=self._row(state[2], move.kind))
+        return Turn(run, stride, move, self.canonical((states[0], states[1], shared)), alarm)
+
+    def _row(self, shared: tuple[int, ...], kind: int) -> Row | None:
+        number = self.coupled.tables.kinds[kind].to - self.first
+        rows = self.shared[number].rows[shared[number]].get(kind, ())
+        return rows[0] if rows else None
+
+    def _tell(self, shared: tuple[int, ...], tells: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """What observers and locks make of something: their states, the messages to runs, and an observer that is alarmed."""
+        locals_ = list(shared)
+        sent: list[int] = []
+        alarm = -1
+        todo = list(tells)
+        for kind in todo:
+            number = self.coupled.tables.kinds[kind].to - self.first
+            for row in self.shared[number].rows[locals_[number]].get(kind, ()):
+                locals_[number] = row.target
+                alarm = number + self.first if row.error else alarm
+                # A request that passes one lock asks the next one at once.
+                todo += [one for one in row.emits if one in self.coupled.requests]
+                sent += [one for one in row.emits if one not in self.coupled.requests]
+        return tuple(locals_), tuple(sent), alarm
+
+    # -------------------------------------------------------------------------------------------- R5: symmetry
+
+    def canonical(self, state: State) -> State:
+        """Of two mirror images always the same one."""
+        return state if self.mirror is None else min(state, self.mirrored(state))
+
+    def mirrored(self, state: State) -> State:
+        """The state in which the two runs have changed places."""
+        assert self.coupled.mirror is not None
+        shared = [0] * len(self.shared)
+        for number, (twin, locals_) in enumerate(self.coupled.mirror.shared):
+            shared[twin - self.first] = locals_[state[2][number]]
+        return self._swapped(state[1]), self._swapped(state[0]), tuple(shared)
+
+    def _swapped(self, state: int) -> int:
+        if state not in self._swaps:
+            self._swaps[state] = self.runs.swapped(state)
+        return self._swaps[state]
+
+    # -------------------------------------------------------------------------------------------- what was found
+
+    def terminals(self) -> list[State]:
+        """The states without a free move, in the order in which they were found."""
+        return [state for state, targets in self.free.items() if not targets]
+
+    def endless(self) -> list[State]:
+        """The states from which no terminal state can be reached without a further fault."""
+        before: dict[State, list[State]] = {}
+        for state, targets in self.free.items():
+            for target in targets:
+                before.setdefault(target, []).append(state)
+        stack = self.terminals()
+        ending = set(stack)
+        while stack:
+            for state in before.get(stack.pop(), ()):
+                if state not in ending:
+                    ending.add(state)
+                    stack.append(state)
+        return [state for state in self.free if state not in ending]
+
+    def path(self, state: State) -> list[Turn]:
+        """The turns to a state; with R5, up to the mirror."""
+        found: list[Turn] = []
+        step = self.came[state]
+        while step is not None:
+            found.append(step.turn)
+            step = self.came[step.before]
+        return found[::-1]
+
+    def lifted(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The turns to a state with each case keeping its number, though mirror images were one in the search."""
+        if self.mirror is None:
+            return list(turns)
+        mirror, self.mirror = self.mirror, None
+        state: State = (*self.runs.initial, (0,) * len(self.shared))  # type: ignore[assignment]
+        found: list[Turn] = []
+        try:
+            for wanted in turns:
+                for turn in self.moves(state):
+                    same = (turn.stride.move.what, turn.stride.price) == (wanted.stride.move.what, wanted.stride.price)
+                    if same and min(turn.target, self.mirrored(turn.target)) == wanted.target:
+                        if (turn.alarm < 0) == (wanted.alarm < 0):
+                            found.append(turn)
+                            state = turn.target
+                            break
+                else:
+                    raise AssertionError("a turn of the search has no counterpart")
+        finally:
+            self.mirror = mirror
+        return found
+
+    def replayed(self, turns: Sequence[Turn]) -> list[Turn] | None:
+        """The same moves from the beginning, as far as they are possible; None if one of them is not."""
+        mirror, self.mirror = self.mirror, None
+        state: State = (*self.runs.initial, (0,) * len(self.shared))  # type: ignore[assignment]
+        found: list[Turn] = []
+        try:
+            for wanted in turns:
+                one = wanted.stride.move
+                for stride in self.runs.strides(state[wanted.run], wanted.run):
+                    move = stride.move
+                    if (move.what, move.kind, move.component) == (one.what, one.kind, one.component) and (
+                        move.choice is one.choice or move.kind in self.coupled.requests
+                    ):
+                        found.append(self._turn(state, wanted.run, stride))
+                        state = found[-1].target
+                        break
+                else:
+                    return None
+        finally:
+            self.mirror = mirror
+        return found
