@@ -2,7 +2,7 @@
 
 Everything but the entity is there twice, as handlers work per key. A semantic lock is a component that requests pass on their
 way to the handler: it lets the run that holds it pass and keeps the other waiting until the holder has ended, or refuses it if
-the handler declares `fails`.
+the handler declares `fails`. Compensations always pass: they have to succeed, and may find that there is nothing to undo.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class Coupled(Compiled):
         possible: the observers that something could alarm, also those that are left out.
         locks: the entity and the states of each lock, by component number.
         requests: the requests to locks, by kind.
+        gates: the first request to a lock for each kind that has to pass one.
+        looks: the kinds of notes that only tell of reads.
+        askers: for a request that is answered: the component that waits for the answer, and in which local states it does.
+        declares: some step that touches a shared entity says how it is isolated.
         unknown: the steps that touch a shared entity and say nothing about isolation.
         mirror: what the other run's kinds and local states are called, if both run the same workflow.
     """
@@ -88,6 +92,10 @@ class Coupled(Compiled):
     possible: tuple[Observer, ...] = ()
     locks: dict[int, tuple[Key, list[Held]]] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
+    gates: dict[int, int] = field(default_factory=dict)
+    looks: set[int] = field(default_factory=set)
+    askers: dict[int, tuple[int, frozenset[int]]] = field(default_factory=dict)
+    declares: bool = False
     unknown: list[SagaStep] = field(default_factory=list)
     mirror: Mirror | None = None
 
@@ -357,6 +365,7 @@ class Coupler:
                         touched.setdefault(key, {})[touches] = None
                         for touch in touches:
                             step = half.saga.steps[touch.step]
+                            self.out.declares = self.out.declares or bool(touch.how)
                             if touch.what != "end" and not touch.how and step not in self.out.unknown:
                                 self.out.unknown.append(step)
                         if number in half.compiled.parts and any(touch.how for touch in touches):
@@ -505,6 +514,13 @@ class Coupler:
             queue = one.queue + queues if one.queue >= 0 else -1
             tables.kinds.append(one._replace(to=one.to + base, queue=queue))
         self._offsets.append(offset)
+        for kind, key in half.kinds.items():
+            ok = half.compiled.kinds.get(("ok", key[1])) if key[0] == "request" else None
+            to = -1 if ok is None else half.compiled.tables.kinds[ok].to
+            if to in half.compiled.threads:
+                spots = half.compiled.threads[to].spots
+                waiting = frozenset(n for n, spot in enumerate(spots) if spot.where == ("call", key[1]))
+                self.out.askers[kind + offset] = (to + base, waiting)
         observers = list(self.out.observers.items())
         if run and self._mirrors:  # the twin of each comes at the same place
             twins = {observer: number for number, observer in observers}
@@ -514,6 +530,8 @@ class Coupler:
                 touches = self._heard(run, all_)
                 if (number, touches) not in self._signals[run] and self._listens(observer, run, touches):
                     self._signals[run][number, touches] = self._add(Kind("note", number, urgent=True))
+                    if all(touch.what == "read" for touch in touches):
+                        self.out.looks.add(self._signals[run][number, touches])
         locks = {key: number for number, (key, _) in self.out.locks.items()}
         for kind, keys in waits.items():
             then = kind + offset
@@ -523,14 +541,15 @@ class Coupler:
             for key in reversed(keys):
                 request = self._request(half, kind, key, then, denied)
                 if request is not None:
-                    then = self._add(Kind(plain.name, locks[key]))
+                    then = self._add(Kind(plain.name, locks[key], urgent=True))
                     self.out.requests[then] = request
-            if then != kind + offset:  # what may happen on the way happens before the lock
+            if then != kind + offset:  # what may happen on the way happens before the lock; behind it all is one move
                 tables.kinds[then] = plain._replace(to=tables.kinds[then].to)
-                tables.kinds[kind + offset] = plain._replace(copies=False, loss="", queue=-1, overtakes=False)
+                tables.kinds[kind + offset] = Kind(plain.name, plain.to, urgent=True)
                 self._gates[run][kind + offset] = then
         for number in self.out.locks:
             self._endings[run][number] = self._add(Kind("end", number, urgent=True))
+        self.out.gates.update(self._gates[run])
         self.out.owners += [run] * (len(tables.kinds) - offset)
 
     def _add(self, kind: Kind) -> int:
@@ -539,20 +558,20 @@ class Coupler:
 
     def _request(self, half: Half, kind: int, key: Key, then: int, denied: int) -> Request | None:
         owner = half.served(kind)
-        if owner is None:
+        if owner is None or owner[1]:
             return None
         step = half.saga.steps[owner[0]]
-        takes = not owner[1] and self.isolation(step) == LOCK and key in step.effects.writes
+        takes = self.isolation(step) == LOCK and key in step.effects.writes
         return Request(half.number, step, then, takes, denied)
 
     def _denied(self, run: int, half: Half, kind: int) -> int:
-        """The kind by which a handler that declares `fails` is told to; a compensation is never refused, it waits."""
+        """The kind by which a handler that declares `fails` is told to."""
         owner = half.served(kind)
         fails = any(True for process in half.handlers(kind) for _ in half.system.actions_of(process, "fail"))
         if owner is None or owner[1] or not fails or self._refusal(run, half, kind) < 0:
             return -1
         plain = self.out.tables.kinds[kind + self._offsets[run]]
-        self._denials[run][kind] = self._add(Kind(plain.name, plain.to))
+        self._denials[run][kind] = self._add(Kind(plain.name, plain.to, urgent=True))
         return self._denials[run][kind]
 
     def _sent(self, run: int, kind: int) -> int:
@@ -578,7 +597,12 @@ class Coupler:
                 for kind, denied in self._denials[run].items():
                     group = rows.get(kind + offset, [])
                     no = self._refusal(run, half, kind)
-                    rows[denied] = [row for row in group if no in row.emits] or group
+                    kinds = self.out.tables.kinds  # what is locked is not read either
+                    rows[denied] = [
+                        row._replace(emits=tuple(one for one in row.emits if not kinds[one].urgent))
+                        for row in group
+                        if no in row.emits and not row.price
+                    ] or group
                 into.rows.append({kind: tuple(group) for kind, group in rows.items() if group})
                 into.acts.append(tuple(acts))
             into.rows.append({})  # where it no longer matters, see `PairSpace`

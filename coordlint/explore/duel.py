@@ -19,18 +19,27 @@ if TYPE_CHECKING:
 State = tuple[int, int, tuple[int, ...]]
 """The states of the two runs, and the local states of observers and locks."""
 
+Heard = tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]
+
 
 class Turn(NamedTuple):
-    """A move in a state of both: who moves, how, what comes of it, and which observer it alarms (-1 for none).
+    """A move in a state of both.
 
-    `move` is the move as a story tells it: with the answer of the lock that is asked.
+    Attributes:
+        run: who moves.
+        stride: how.
+        price: in faults.
+        moves: the move, with the answer of a lock if one is asked, and what happens at once because of that answer.
+        target: the state behind it.
+        alarms: the observers that it alarms, by component, each with the kind that does.
     """
 
     run: int
     stride: Stride
-    move: Move
+    price: int
+    moves: tuple[Move, ...]
     target: State
-    alarm: int
+    alarms: tuple[tuple[int, int], ...] = ()
 
 
 class Came(NamedTuple):
@@ -42,7 +51,7 @@ class Came(NamedTuple):
 
 
 class Alarm(NamedTuple):
-    """The first move that alarms an observer: from where, how, and with how many faults."""
+    """The first turn that alarms an observer: from where, which, and with how many faults."""
 
     before: State
     turn: Turn
@@ -84,7 +93,7 @@ class Duel:
             (number - self.first, [[coupled.requests[kind].run for kind in held.waiting] for held in states])
             for number, (_, states) in coupled.locks.items()
         ]
-        self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], tuple[int, ...], int]] = {}
+        self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], Heard] = {}
         self._swaps: dict[int, int] = {}
         first = (*self.runs.initial, (0,) * len(self.shared))
         self.initial: State = self.canonical(first)  # type: ignore[arg-type]
@@ -95,12 +104,10 @@ class Duel:
         self.complete = -1
         self.cut = False
 
-    def run(self, faults: int, *, all_alarms: bool = True) -> Iterator[int]:
+    def run(self, faults: int) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete.
 
-        Args:
-            faults: the most faults.
-            all_alarms: otherwise stop as soon as every observer is alarmed.
+        When all observers are alarmed and there are no locks that could wait for each other, nothing is left to be found.
         """
         start = [self.initial]
         for layer in range(faults + 1):
@@ -110,7 +117,7 @@ class Duel:
                 following: list[State] = []
                 for state in frontier:
                     self._visit(state, layer, following, later, last=layer == faults)
-                if not all_alarms and len(self.alarms) == len(self.coupled.observers):
+                if len(self.alarms) == len(self.coupled.observers) and len(self.coupled.locks) < 2:
                     return
                 if len(self.came) > self.limit:
                     self.cut = True
@@ -132,12 +139,13 @@ class Duel:
         came = self.came
         targets = self.free[state] = []
         for turn in self._moves(state):
-            price = turn.stride.price
+            price = turn.price
             if price and last:
                 continue
             target = turn.target
-            if turn.alarm >= 0 and turn.alarm not in self.alarms:
-                self.alarms[turn.alarm] = Alarm(state, turn, layer + price)
+            for component, _ in turn.alarms:
+                if component not in self.alarms:
+                    self.alarms[component] = Alarm(state, turn, layer + price)
             if not price:
                 targets.append(target)
                 if target not in came:
@@ -155,58 +163,80 @@ class Duel:
             for run in (0, 1):
                 strides = self.runs.strides(state[run], run)
                 if strides and not any(one.tells for one in strides) and not self._waits(state, run):
-                    turns = [self._turn(state, run, one) for one in strides]
+                    turns = [turn for one in strides for turn in self._turns(state, run, one)]
                     # Against ignoring: the run must get on, or nothing is put off.
-                    if any(not turn.stride.price and turn.target not in self.came for turn in turns):
+                    if any(not turn.price and turn.target not in self.came for turn in turns):
                         return turns
         return self.moves(state)
 
     def moves(self, state: State) -> list[Turn]:
         """All moves."""
-        return [self._turn(state, run, one) for run in (0, 1) for one in self.runs.strides(state[run], run)]
+        return [
+            turn
+            for run in (0, 1)
+            for one in self.runs.strides(state[run], run)
+            for turn in self._turns(state, run, one)
+        ]
 
     def _waits(self, state: State, run: int) -> bool:
         """Whether the other run may bring something to this one: when it ends, locks let pass what waits."""
         return any(run in waiting[state[2][number]] for number, waiting in self._waiting)
 
-    def _turn(self, state: State, run: int, stride: Stride) -> Turn:
+    def _turns(self, state: State, run: int, stride: Stride) -> Iterator[Turn]:
+        """What comes of a stride: one turn, or one for each way in which handlers answer whom a lock lets pass."""
+        states = (stride.target, state[1]) if run == 0 else (state[0], stride.target)
         if not stride.tells:
-            states = (stride.target, state[1]) if run == 0 else (state[0], stride.target)
-            return Turn(run, stride, stride.move, self.canonical((*states, state[2])), -1)
-        key = (state[2], stride.tells)
-        if key not in self._told:
-            self._told[key] = self._tell(*key)
-        shared, emits, alarm = self._told[key]
-        states = [state[0], state[1]]
-        states[run] = stride.target
-        for kind in emits:
-            to = self.coupled.owners[kind]
-            states[to] = self.runs.given(states[to], to, kind)
+            yield Turn(run, stride, stride.price, (stride.move,), self.canonical((*states, state[2])))
+            return
         move = stride.move
         if move.kind in self.coupled.requests:
             move = move._replace(choice=self._row(state[2], move.kind))
-        return Turn(run, stride, move, self.canonical((states[0], states[1], shared)), alarm)
+        first = Turn(run, stride, stride.price, (move,), (*states, state[2]))
+        for turn in self._heard(first, stride.tells, ()):
+            if turn.price <= 1:
+                yield turn._replace(target=self.canonical(turn.target))
+
+    def _heard(self, turn: Turn, tells: tuple[int, ...], sent: tuple[int, ...]) -> Iterator[Turn]:
+        """Observers and locks hear something, and then runs take what locks let pass."""
+        one, two, shared = turn.target
+        if tells:
+            key = (shared, tells)
+            if key not in self._told:
+                self._told[key] = self._tell(*key)
+            shared, more, alarms = self._told[key]
+            sent += more
+            turn = turn._replace(target=(one, two, shared), alarms=turn.alarms + alarms)
+        if not sent:
+            yield turn
+            return
+        kind, rest = sent[0], sent[1:]
+        to = self.coupled.owners[kind]
+        for stride in self.runs.taken((one, two)[to], to, kind):
+            target = (stride.target, two, shared) if to == 0 else (one, stride.target, shared)
+            after = turn._replace(price=turn.price + stride.price, moves=(*turn.moves, stride.move), target=target)
+            yield from self._heard(after, stride.tells, rest)
 
     def _row(self, shared: tuple[int, ...], kind: int) -> Row | None:
         number = self.coupled.tables.kinds[kind].to - self.first
         rows = self.shared[number].rows[shared[number]].get(kind, ())
         return rows[0] if rows else None
 
-    def _tell(self, shared: tuple[int, ...], tells: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-        """What observers and locks make of something: their states, the messages to runs, and an observer that is alarmed."""
+    def _tell(self, shared: tuple[int, ...], tells: tuple[int, ...]) -> Heard:
+        """What observers and locks make of something: their states, the messages to runs, and the alarms."""
         locals_ = list(shared)
         sent: list[int] = []
-        alarm = -1
+        alarms: list[tuple[int, int]] = []
         todo = list(tells)
         for kind in todo:
             number = self.coupled.tables.kinds[kind].to - self.first
             for row in self.shared[number].rows[locals_[number]].get(kind, ()):
                 locals_[number] = row.target
-                alarm = number + self.first if row.error else alarm
+                if row.error:
+                    alarms.append((number + self.first, kind))
                 # A request that passes one lock asks the next one at once.
                 todo += [one for one in row.emits if one in self.coupled.requests]
                 sent += [one for one in row.emits if one not in self.coupled.requests]
-        return tuple(locals_), tuple(sent), alarm
+        return tuple(locals_), tuple(sent), tuple(alarms)
 
     # -------------------------------------------------------------------------------------------- R5: symmetry
 
@@ -267,9 +297,9 @@ class Duel:
         try:
             for wanted in turns:
                 for turn in self.moves(state):
-                    same = (turn.stride.move.what, turn.stride.price) == (wanted.stride.move.what, wanted.stride.price)
+                    same = (turn.stride.move.what, turn.price) == (wanted.stride.move.what, wanted.price)
                     if same and min(turn.target, self.mirrored(turn.target)) == wanted.target:
-                        if (turn.alarm < 0) == (wanted.alarm < 0):
+                        if len(turn.alarms) == len(wanted.alarms):
                             found.append(turn)
                             state = turn.target
                             break
@@ -286,17 +316,22 @@ class Duel:
         found: list[Turn] = []
         try:
             for wanted in turns:
-                one = wanted.stride.move
-                for stride in self.runs.strides(state[wanted.run], wanted.run):
-                    move = stride.move
-                    if (move.what, move.kind, move.component) == (one.what, one.kind, one.component) and (
-                        move.choice is one.choice or move.kind in self.coupled.requests
-                    ):
-                        found.append(self._turn(state, wanted.run, stride))
-                        state = found[-1].target
-                        break
-                else:
+                turn = next((turn for turn in self.moves(state) if _alike(turn, wanted)), None)
+                if turn is None:
                     return None
+                found.append(turn)
+                state = turn.target
         finally:
             self.mirror = mirror
         return found
+
+
+def _alike(one: Turn, other: Turn) -> bool:
+    """Whether the same is done, though locks may answer otherwise than before."""
+    first, second = one.stride.move, other.stride.move
+    if (one.run, first.what, first.kind, first.component) != (other.run, second.what, second.kind, second.component):
+        return False
+    if first.choice is not second.choice:
+        return False
+    taken, before = one.moves[1:], other.moves[1:]
+    return len(taken) != len(before) or all(x.choice is y.choice for x, y in zip(taken, before, strict=True))

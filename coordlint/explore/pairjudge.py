@@ -27,10 +27,10 @@ def violations(coupled: Coupled, duel: Duel) -> list[Violation]:
 
 
 def _anomalies(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
-    for alarm in duel.alarms.values():
+    for known, alarm in duel.alarms.items():
         turns = duel.lifted([*duel.path(alarm.before), alarm.turn])
-        component = turns[-1].alarm
-        turns = _shortened(duel, turns, lambda turns, wanted=component: turns[-1].alarm == wanted)  # type: ignore[misc]
+        component = _lifted(coupled, known, turns[-1])
+        turns = _shortened(duel, turns, lambda turns, wanted=component: wanted in dict(turns[-1].alarms))  # type: ignore[misc]
         observer = coupled.observers[component]
         text, damage = _words(coupled, observer)
         subject = f"{' and '.join(_names(coupled))} / {entity_text(observer.entity)} / {NAMES[observer.anomaly]}"
@@ -38,15 +38,21 @@ def _anomalies(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
         yield Violation("B17", subject, alarm.layer, text, damage, place, _path(turns))
 
 
+def _lifted(coupled: Coupled, component: int, turn: Turn) -> int:
+    """The observer that is alarmed, or its twin if the run was seen in the mirror."""
+    observer = coupled.observers[component]
+    twin = observer._replace(hurt=1 - observer.hurt)
+    return next(one for one, _ in turn.alarms if coupled.observers[one] in {observer, twin})
+
+
 def _place(coupled: Coupled, turn: Turn, component: int) -> Span:
     """The step that alarms the observer: it is noted at the row that does."""
-    tells = [kind for kind in turn.stride.tells if coupled.tables.kinds[kind].to == component]
-    rows = (row for rows in coupled.tables.components[component].rows for row in rows.get(tells[0], ()) if row.error)
+    rows = (row for rows in coupled.tables.components[component].rows for row in rows.get(dict(turn.alarms)[component], ()) if row.error)
     return coupled.notes[next(rows).note].span
 
 
 def _path(turns: list[Turn]) -> tuple[tuple[int, Move], ...]:
-    return tuple((0, turn.move) for turn in turns)
+    return tuple((0, move) for turn in turns for move in turn.moves)
 
 
 def _shortened(duel: Duel, turns: list[Turn], shows: Callable[[list[Turn]], bool]) -> list[Turn]:

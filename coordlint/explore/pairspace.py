@@ -6,11 +6,12 @@ does. The runs meet only at observers and locks, so that the moves of one alone 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.search import _sends_to
 from coordlint.explore.space import MOST, QUEUE_BITS, Move, Space
-from coordlint.explore.tables import bits
+from coordlint.explore.tables import Row, bits
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
@@ -32,7 +33,31 @@ class PairSpace(Space):
         self.coupled = coupled
         first, second = coupled.sizes
         self.runs = [0] * first + [1] * second + [SHARED] * (len(coupled.tables.components) - first - second)
+        self._blind: dict[int, Row] = {}
         super().__init__(coupled.tables, inert=inert, persistent=False, without=without)
+
+    def _deliver(self, state: int, kind: int, *, overtaking: bool = False) -> list[Move]:
+        """The deliveries of a kind; a read for which nobody waits any more is not used, and nobody is told of it."""
+        moves = super()._deliver(state, kind, overtaking=overtaking)
+        asker = self.coupled.askers.get(kind)
+        if asker is None or self.local(state, asker[0]) in asker[1]:
+            return moves
+        return [self._unused(move) for move in moves]
+
+    def _unused(self, move: Move) -> Move:
+        looks = self.coupled.looks
+        if not isinstance(move.choice, Row) or looks.isdisjoint(move.choice.emits):
+            return move
+        target = move.target
+        for kind in looks.intersection(move.choice.emits):
+            target &= ~(MOST << self.places[kind])
+        return move._replace(target=target, choice=self.blind(move.choice))
+
+    def blind(self, row: Row) -> Row:
+        """The row without what it tells of reads."""
+        if id(row) not in self._blind:
+            self._blind[id(row)] = row._replace(emits=tuple(one for one in row.emits if one not in self.coupled.looks))
+        return self._blind[id(row)]
 
     def moves(self, state: int, *, only: frozenset[int] | None = None) -> list[Move]:
         """What can happen next, in a fixed order; `only` restricts it to moves of those components."""
@@ -111,9 +136,8 @@ class Runs:
         self._start = start
         self._into = [_sends_to(space, number) for number in range(len(self.tables.components))] if relevant else []
         self._strides: dict[tuple[int, int], tuple[Stride, ...]] = {}
-        self._given: dict[tuple[int, int, int], int] = {}
+        self._taken: dict[tuple[int, int, int], tuple[Stride, ...]] = {}
         self._left: dict[tuple[int, int], int] = {}
-        self._roots = [self._root(run) for run in (0, 1)]
         self.initial = tuple(
             self._settled(space._emit(start, tuple(k for k in self.tables.initial if space.coupled.owners[k] == run)), run)
             for run in (0, 1)
@@ -130,13 +154,6 @@ class Runs:
                 queue = self.kinds[kind].queue
                 found |= ((1 << QUEUE_BITS) - 1) << space.queue_offsets[queue] if queue >= 0 else 0
         return found
-
-    def _root(self, run: int) -> int:
-        half = self.space.coupled.halves[run]
-        root = half.scene.root
-        return next(n for n, thread in half.threads.items() if thread.process.workflow is root) + run * (
-            self.space.coupled.sizes[0]
-        )
 
     # -------------------------------------------------------------------------------------------- moves
 
@@ -165,12 +182,29 @@ class Runs:
                 target &= ~(MOST << space.places[kind])
         return Stride(move.price, move, self._settled(target, run), tells)
 
-    def given(self, state: int, run: int, kind: int) -> int:
-        """The state of a run after a lock has sent it a message."""
+    def taken(self, state: int, run: int, kind: int) -> tuple[Stride, ...]:
+        """What a run does with a message that a lock lets pass, at once."""
         key = (state, run, kind)
-        if key not in self._given:
-            self._given[key] = self._settled(self.space._emit(state, (kind,)), run)
-        return self._given[key]
+        if key not in self._taken:
+            self._taken[key] = tuple(self._answers(state, run, kind))
+        return self._taken[key]
+
+    def _answers(self, state: int, run: int, kind: int) -> Iterator[Stride]:
+        space = self.space
+        to = self.kinds[kind].to
+        local = space.local(state, to)
+        asker = space.coupled.askers.get(kind)
+        used = asker is None or space.local(state, asker[0]) in asker[1]
+        for row in self.tables.components[to].rows[local].get(kind, ()):
+            if row.price and "publish" in space.without:
+                continue
+            row = row if used else space.blind(row)
+            again = (space.coupled.gates.get(kind, kind),) if row.keep else ()
+            emits = tuple(one for one in row.emits if not self.kinds[one].urgent)
+            target = space._emit(state + ((row.target - local) << space.offsets[to]), emits + again)
+            tells = tuple(one for one in row.emits if self.kinds[one].urgent)
+            move = Move(row.price, "publish" if row.price else "deliver", kind, to, row, target)
+            yield Stride(row.price, move, self._settled(target, run), tells)
 
     # -------------------------------------------------------------------------------------------- R6: relevance
 
@@ -191,7 +225,7 @@ class Runs:
         pending = [kind for kind in space.pending(state) if coupled.owners[kind] == run]
         reached = bits(self.kinds[kind].to for kind in pending)
         reached |= bits(number for number in own if components[number].acts[space.local(state, number)])
-        if not self.is_over(state, run):  # a lock may keep one of its requests and let it pass later
+        if coupled.requests and not self.is_over(state, run):  # a lock may keep one of its requests and let it pass later
             for request in coupled.requests.values():
                 if request.run == run:
                     reached |= bits(self.kinds[one].to for one in (request.then, request.denied) if one >= 0)
@@ -219,9 +253,10 @@ class Runs:
 
     def is_over(self, state: int, run: int) -> bool:
         """Whether the workflow of a run has ended."""
-        number = self._roots[run]
-        thread = self.space.coupled.halves[run].threads[number - run * self.space.coupled.sizes[0]]
-        local = self.space.local(state, number)
+        half = self.space.coupled.halves[run]
+        root = half.scene.root
+        number, thread = next(one for one in half.threads.items() if one[1].process.workflow is root)
+        local = self.space.local(state, number + run * self.space.coupled.sizes[0])
         return local >= len(thread.spots) or thread.spots[local].where[0] in {"done", "failed"}
 
     def _dropped(self, state: int, kind: int) -> int:

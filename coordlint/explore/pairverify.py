@@ -7,13 +7,14 @@ a candidate, with the fewest such steps, and once for each entity and anomaly, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordlint.explore import pairs as selection
 from coordlint.explore.coupling import Coupled, couple
+from coordlint.explore.duel import Duel
 from coordlint.explore.pairjudge import violations
 from coordlint.explore.pairs import BY_VALUE, LOCK, Pair, declared
-from coordlint.explore.pairspace import PairSearch, PairSpace
 from coordlint.explore.scene import Assumption
 from coordlint.explore.space import TooManyQueueContentsError
 from coordlint.explore.story import tell
@@ -66,6 +67,8 @@ class PairVerification:
         coupled = couple(self.index, self.sagas, pair)
         verdict: Verdict | None = None
         told: list[Told] = []
+        if coupled.declares:  # if no order of what they do can alarm an observer, it holds whatever happens
+            verdict = Verdict(pair.name, 0, self.faults, None, True, False)
         if _is_at_risk(coupled):
             search = self.search(coupled, self.settings.limit, pair.name)
             certain = violations(coupled, search)
@@ -79,16 +82,18 @@ class PairVerification:
             open_ = couple(self.index, self.sagas, pair, None)
             if open_.observers:
                 search = self.search(open_, min(self.settings.limit, MOST_STATES), pair.name)
-                verdict = verdict or Verdict(pair.name, len(search.came), search.complete, None, False, search.cut)
+                if verdict is None or verdict.proved:
+                    complete = search.complete if search.cut else self.faults
+                    verdict = Verdict(pair.name, len(search.came), complete, None, False, search.cut)
                 for one in violations(open_, search):
                     if one.code == "B17" and _topic(one) not in self._known:
                         self._known.add(_topic(one))
                         told += self._candidate(pair, open_, one)
         return verdict, told
 
-    def search(self, coupled: Coupled, limit: int, name: str = "") -> PairSearch:
+    def search(self, coupled: Coupled, limit: int, name: str = "") -> Duel:
         """Search a pair scene."""
-        search = PairSearch(PairSpace(coupled, without=self.settings.without), limit)
+        search = Duel(coupled, limit, without=self.settings.without)
         for layer in search.run(self.faults):
             if name and self.settings.progress is not None:
                 self.settings.progress(f"{name}: complete for {layer} faults, {len(search.came):,} states")
@@ -112,14 +117,14 @@ class PairVerification:
         assumed = frozenset(_number(step) for step in steps)
         repairs, tried = self._repairs(pair, coupled, search, found, assumed)
         assumes = tuple(
-            Assumption(f"{step.step.process.path}|{step.label}|isolation", f"nothing isolates {step.label}", step.place)
+            Assumption(f"{step.step.process.path}|{step.label}|isolation", f"{step.label} is not isolated", step.place)
             for step in steps
         )
         return [_told(coupled, search, found, assumes, repairs, tried)]
 
     def _with(
         self, pair: Pair, steps: list[SagaStep], changed: Mapping[int, str], one: Violation
-    ) -> tuple[Coupled, PairSearch, Violation] | None:
+    ) -> tuple[Coupled, Duel, Violation] | None:
         coupled = couple(self.index, self.sagas, pair, frozenset(_number(step) for step in steps), changed)
         if not coupled.observers:
             return None
@@ -130,7 +135,7 @@ class PairVerification:
     # -------------------------------------------------------------------------------------------- repairs
 
     def _repairs(
-        self, pair: Pair, coupled: Coupled, search: PairSearch, one: Violation, assumed: frozenset[int]
+        self, pair: Pair, coupled: Coupled, search: Duel, one: Violation, assumed: frozenset[int]
     ) -> tuple[tuple[str, ...], int]:
         """Declare another isolation at one step and search again; the other steps then at least heed a lock."""
         if one.code != "B17" or search.cut or len(search.came) > MOST_STATES:
@@ -166,9 +171,13 @@ def _is_at_risk(coupled: Coupled) -> bool:
 
 
 def _told(
-    coupled: Coupled, search: PairSearch, one: Violation, assumes: tuple[Assumption, ...], repairs: tuple[str, ...], tried: int
+    coupled: Coupled, search: Duel, one: Violation, assumes: tuple[Assumption, ...], repairs: tuple[str, ...], tried: int
 ) -> Told:  # fmt: skip
-    return Told(coupled.scene, one, tell(coupled, search.space, one.path), (), assumes, repairs, tried)
+    # What a lock lets pass is taken at once, and is still to be seen.
+    kinds = [kind if kind.name in {"note", "end"} else kind._replace(urgent=False) for kind in coupled.tables.kinds]
+    shown = replace(coupled, tables=replace(coupled.tables, kinds=kinds))
+    steps = tell(shown, search.space, one.path)
+    return Told(coupled.scene, one, steps, (), assumes, repairs, tried)
 
 
 def _topic(one: Violation) -> str:
