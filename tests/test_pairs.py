@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator
 from itertools import product
 
@@ -11,15 +10,13 @@ import pytest
 from explore_reference import Explored, Raw, State, random_tables
 from pair_designs import Step, design, long
 
-from coordlint.analysis.effects import entity_text
 from coordlint.design import Design, load
-from coordlint.explore.anomalies import NAMES
 from coordlint.explore.coupling import Coupled, Mirror, Observer, couple
 from coordlint.explore.duel import Duel
-from coordlint.explore.pairs import Pair, pairs
+from coordlint.explore.pairjudge import violations
+from coordlint.explore.pairs import pairs
 from coordlint.explore.pairspace import PairSpace
 from coordlint.explore.pairverify import PairVerification
-from coordlint.explore.scene import Compiled
 from coordlint.explore.tables import Component, Kind, Row, Tables
 from coordlint.explore.verify import Settings, Verification
 from coordlint.rule import Entry, document, index
@@ -200,9 +197,7 @@ Event = tuple[int, str, str, int, str]
 def random_saga(rng: random.Random, most: int) -> list[Step]:
     steps = []
     for _ in range(rng.randint(1, most)):
-        touches = tuple(
-            f"{what} Db.{entity}" for entity in "xy" for what in ("reads", "writes") if rng.random() < 0.35
-        )
+        touches = tuple(f"{what} Db.{entity}" for entity in "xy" for what in ("reads", "writes") if rng.random() < 0.35)
         writes = any(touch.startswith("writes") for touch in touches)
         undo = rng.random() < 0.6 and (writes or not touches)
         steps.append(Step(touches, rng.choice(HOWS), undo=undo, fails=rng.random() < 0.6, timeout=ENDLESS))
@@ -357,3 +352,249 @@ def test_a_brute_force_interleaver_finds_the_same_anomalies(block: int):
                 locked += 1
     assert compared >= 15
     assert alarmed >= 5
+
+
+# ------------------------------------------------------------------------------------------------ the reductions
+
+
+class RawPair(Raw):
+    """The reference engine with a quiet of its own for each run; a read nobody waits for is told to nobody."""
+
+    def __init__(self, coupled: Coupled) -> None:
+        self.coupled = coupled
+        first = coupled.sizes[0]
+        self.runs = [int(number >= first) for number in range(sum(coupled.sizes))]
+        super().__init__(coupled.tables)
+
+    def moves(self, state: State) -> list[tuple[int, State]]:
+        locals_, counts, queues = state
+        kinds = self.tables.kinds
+        available = [(kind, True) for kind in range(len(counts)) if counts[kind]]
+        for queue in queues:
+            available += [(kind, n == 0) for n, kind in enumerate(dict.fromkeys(queue))]
+        for kind, _ in available:
+            if kinds[kind].urgent:
+                return self.deliveries(state, kind, head=True)
+        found: list[tuple[int, State]] = []
+        busy = [False, False]
+        for kind, head in available:
+            if head or kinds[kind].overtakes:
+                moves = self.deliveries(state, kind, head=head)
+                found += moves
+                run = self.coupled.owners[kind]
+                busy[run] = busy[run] or any(price == 0 for price, _ in moves)
+        late: list[tuple[int, int, State]] = []
+        for number, run in enumerate(self.runs):
+            for act in self.tables.components[number].acts[locals_[number]]:
+                target = self.send(self.enter(state, number, act.target), act.emits)
+                if act.when != "late":
+                    found.append((act.price, target))
+                elif not busy[run]:
+                    late.append((run, act.depth, target))
+        for run in (0, 1):
+            deepest = max((depth for one, depth, _ in late if one == run), default=0)
+            found += [(0, target) for one, depth, target in late if (one, depth) == (run, deepest)]
+        return found
+
+    def deliveries(self, state: State, kind: int, *, head: bool) -> list[tuple[int, State]]:
+        asker = self.coupled.askers.get(kind)
+        if asker is None or state[0][asker[0]] in asker[1]:
+            return super().deliveries(state, kind, head=head)
+        component = self.tables.components[self.tables.kinds[kind].to]
+        rows = component.rows[state[0][self.tables.kinds[kind].to]]
+        kept = dict(rows)
+        if kind in rows:
+            rows[kind] = tuple(
+                row._replace(emits=tuple(one for one in row.emits if one not in self.coupled.looks))
+                for row in rows[kind]
+            )
+        found = super().deliveries(state, kind, head=head)
+        rows.update(kept)
+        return found
+
+
+def random_pair(seed: int, *, cyclic: bool = False) -> Coupled | None:
+    """Two equal random blocks that tell two observers, each the mirror image of the other; None where a block has an own one."""
+    block = random_tables(seed, cyclic=cyclic)
+    if any(kind.urgent for kind in block.kinds):
+        return None
+    rng = random.Random(seed)
+    size, kinds = len(block.components), len(block.kinds)
+    half = kinds + 4  # for each of two words one kind for each observer
+    machine = {(own, word, local): rng.randrange(4) for own in (True, False) for word in (0, 1) for local in range(3)}
+    tables = Tables(queues=2 * block.queues)
+    for run in (0, 1):
+        chosen = random.Random(seed)
+        for component in block.components:
+            copy = Component(f"{component.name} ({run})", component.initial)
+            for rows, acts in zip(component.rows, component.acts, strict=True):
+                copy.rows.append(
+                    {k + run * half: tuple(_told(row, chosen, run, kinds, half) for row in rows[k]) for k in rows}
+                )
+                copy.acts.append(tuple(a._replace(emits=tuple(one + run * half for one in a.emits)) for a in acts))
+            copy.rows.append({})  # where R6 puts what no longer matters
+            copy.acts.append(())
+            tables.components.append(copy)
+        for kind in block.kinds:
+            queue = kind.queue + run * block.queues if kind.queue >= 0 else -1
+            tables.kinds.append(kind._replace(to=kind.to + run * size, queue=queue))
+        for word in (0, 1):
+            tables.kinds += [Kind(f"word {word}", 2 * size + (run + n) % 2, urgent=True) for n in (0, 1)]
+        tables.initial += tuple(kind + run * half for kind in block.initial)
+    for hurt in (0, 1):
+        observer = Component(f"observer {hurt}")
+        for local in range(4):
+            observer.rows.append({
+                run * half + kinds + 2 * word + (run + hurt) % 2: (Row(machine[run == hurt, word, local], error=True),)
+                if machine[run == hurt, word, local] == 3 else (Row(machine[run == hurt, word, local]),)
+                for run in (0, 1) for word in (0, 1)
+            } if local < 3 else {})  # fmt: skip
+            observer.acts.append(())
+        tables.components.append(observer)
+    mirror = Mirror((*range(half, 2 * half), *range(half)), ((2 * size + 1, (0, 1, 2, 3)), (2 * size, (0, 1, 2, 3))))
+    return Coupled(
+        None, None, None, tables, sizes=(size, size), owners=[0] * half + [1] * half, mirror=mirror,  # type: ignore[arg-type]
+        observers={2 * size + hurt: Observer("dirty", ("Db", "x"), hurt) for hurt in (0, 1)},  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _told(row: Row, chosen: random.Random, run: int, kinds: int, half: int) -> Row:
+    emits = tuple(one + run * half for one in row.emits)
+    if chosen.random() < 0.4:
+        word = chosen.randrange(2)
+        emits += tuple(run * half + kinds + 2 * word + n for n in (0, 1))
+    return row._replace(emits=emits)
+
+
+def swapped(coupled: Coupled, vector: tuple[int, ...]) -> tuple[int, ...]:
+    size = coupled.sizes[0]
+    assert coupled.mirror is not None
+    shared = [0] * (len(vector) - 2 * size)
+    for number, (twin, locals_) in enumerate(coupled.mirror.shared):
+        shared[twin - 2 * size] = locals_[vector[2 * size + number]]
+    return (*vector[size : 2 * size], *vector[:size], *shared)
+
+
+def vectors(coupled: Coupled, duel: Duel) -> dict[tuple[int, ...], int]:
+    """The terminal vectors of a search up to swap, with their least number of faults."""
+    found: dict[tuple[int, ...], int] = {}
+    first = coupled.sizes[0]
+    for state in duel.terminals():
+        one, two = duel.space.locals(state[0])[:first], duel.space.locals(state[1])[first : sum(coupled.sizes)]
+        vector = (*one, *two, *state[2])
+        vector = min(vector, swapped(coupled, vector)) if coupled.mirror is not None else vector
+        found[vector] = min(found.get(vector, 99), duel.layers[state])
+    return found
+
+
+def alarms(coupled: Coupled, duel: Duel) -> dict[int, int]:
+    """By observer, or by pair of twins: the least number of faults."""
+    found: dict[int, int] = {}
+    for number, alarm in duel.alarms.items():
+        twin = number
+        if coupled.mirror is not None:
+            twin = min(number, coupled.mirror.shared[number - sum(coupled.sizes)][0])
+        found[twin] = min(found.get(twin, 99), alarm.layer)
+    return found
+
+
+def raw_alarms(coupled: Coupled, raw: Explored) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for (number, local), layer in raw.locals().items():
+        if number in coupled.observers and any(
+            row.error and row.target == local
+            for rows in coupled.tables.components[number].rows for group in rows.values() for row in group
+        ):  # fmt: skip
+            twin = min(number, coupled.mirror.shared[number - sum(coupled.sizes)][0]) if coupled.mirror else number
+            found[twin] = min(found.get(twin, 99), layer)
+    return found
+
+
+MODES = list(product((False, True), repeat=2))
+
+
+@pytest.mark.parametrize("block", range(6))
+@pytest.mark.parametrize("cyclic", [False, True], ids=["acyclic", "cyclic"])
+def test_reductions_of_two_equal_blocks_change_nothing_that_is_asked_for(block: int, cyclic: bool):
+    compared = alarmed = 0
+    for seed in range(block * 40, block * 40 + 40):
+        coupled = random_pair(seed, cyclic=cyclic)
+        if coupled is None:
+            continue
+        raw = Explored(coupled.tables, 1, 4000, RawPair(coupled))
+        if not raw.complete:
+            continue
+        compared += 1
+        wanted: dict[tuple[int, ...], int] = {}
+        for vector, layer in raw.terminals().items():
+            one = min(vector, swapped(coupled, vector))
+            wanted[one] = min(wanted.get(one, 99), layer)
+        for persistent, symmetric in MODES:
+            duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=False)
+            assert list(duel.run(1, whole=True))
+            mode = f"seed {seed}, R4 {persistent}, R5 {symmetric}"
+            assert vectors(coupled, duel) == wanted, mode
+            assert alarms(coupled, duel) == raw_alarms(coupled, raw), mode
+            assert bool(duel.endless()) == raw.livelock(), mode
+            relevant = Duel(coupled, persistent=persistent, symmetric=symmetric)
+            assert list(relevant.run(1, whole=True))
+            assert alarms(coupled, relevant) == raw_alarms(coupled, raw), f"{mode}, R6"
+        alarmed += bool(raw_alarms(coupled, raw))
+    assert compared >= 8
+    assert alarmed >= 3
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_reductions_of_compiled_pairs_change_nothing_that_is_asked_for(block: int):
+    compared = alarmed = locked = 0
+    for seed in range(block * 12, block * 12 + 12):
+        rng = random.Random(seed)
+        first = [step._replace(timeout="timeout 2s  attempts 2") for step in random_saga(rng, 2)]
+        second = first if rng.random() < 0.4 else random_saga(rng, 1)
+        one = design(first) if second is first else design(first, second)
+        for pair in pairs(one.index, one.sagas):
+            coupled = couple(one.index, one.sagas, pair, None if rng.random() < 0.3 else frozenset())
+            raw = Explored(coupled.tables, 1, 60_000, RawPair(coupled))
+            if not raw.complete or not coupled.observers:
+                continue
+            compared += 1
+            locked += bool(coupled.locks)
+            alarmed += bool(raw_alarms(coupled, raw))
+            for persistent, symmetric, relevant in product((False, True), repeat=3):
+                duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=relevant)
+                assert list(duel.run(1, whole=True))
+                mode = f"seed {seed}, R4 {persistent}, R5 {symmetric}, R6 {relevant}"
+                assert alarms(coupled, duel) == raw_alarms(coupled, raw), mode
+    assert compared >= 2
+    assert alarmed >= 1
+
+
+def test_each_run_that_is_told_can_be_replayed_without_reductions():
+    replayed = 0
+    for case in CASES:
+        one = design(*case[1])
+        for pair in pairs(one.index, one.sagas):
+            coupled = couple(one.index, one.sagas, pair)
+            duel = Duel(coupled)
+            list(duel.run(1))
+            for violation in violations(coupled, duel):
+                space = PairSpace(coupled, inert=False)
+                state = space.initial
+                for _, move in violation.path:
+                    state = next(
+                        one.target
+                        for one in space.moves(told_at_once(space, state))
+                        if (one.what, one.kind, one.component, one.choice)
+                        == (move.what, move.kind, move.component, move.choice)
+                    )
+                locals_ = space.locals(told_at_once(space, state))
+                assert any(not coupled.tables.components[n].rows[locals_[n]] for n in coupled.observers), case[0]
+                replayed += 1
+    assert replayed >= 6
+
+
+def told_at_once(space: PairSpace, state: int) -> int:
+    """The state after observers, and locks at the end of a run, have heard what they are to hear."""
+    while notes := [kind for kind in space.flight(state) if space.tables.kinds[kind].name in {"note", "end"}]:
+        state = next(move.target for move in space.moves(state) if move.kind in notes)
+    return state

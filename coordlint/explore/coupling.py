@@ -7,26 +7,23 @@ the handler declares `fails`. Compensations always pass: they have to succeed, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.effects import Key, entity_text
 from coordlint.explore.anomalies import ANOMALIES, START, WRONG, Anomaly, State, Touch, follow
 from coordlint.explore.compiler import compile_scene
+from coordlint.explore.half import Half, choices, lanes
 from coordlint.explore.pairs import BY_VALUE, LOCK, declared
-from coordlint.explore.parts import DONE, LATE
 from coordlint.explore.scene import Compiled
 from coordlint.explore.tables import Act, Component, Kind, Row, Tables
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas, SagaStep
     from coordlint.explore.pairs import Pair
-    from coordlint.explore.parts import Part
     from coordlint.graph import Index
-    from coordlint.system import Action, Process, Step
 
-Touches = dict[Key, tuple[Touch, ...]]
 ENDED = ("ended",)
 """What locks hear at the end of a run."""
 
@@ -135,143 +132,6 @@ def couple(
     return Coupler(index, sagas, pair, assumed, changed or {}, focus).run()
 
 
-class Half:
-    """One of the two runs: its tables, and which step of its workflow each of its rows belongs to."""
-
-    def __init__(self, coupler: Coupler, number: int, compiled: Compiled) -> None:
-        self.coupler = coupler
-        self.number = number
-        self.compiled = compiled
-        self.system = compiled.system
-        self.saga = coupler.pair.sagas[number]
-        self.root = self.saga.process
-        self.steps = {id(step.step): n for n, step in enumerate(self.saga.steps)}
-        self.kinds = {kind: key for key, kind in compiled.kinds.items()}
-        self.owners = self._owners()
-
-    def _owners(self) -> dict[Process, tuple[int, bool]]:
-        """The steps that handlers work for, through calls of calls, and whether they undo."""
-        found: dict[Process, tuple[int, bool]] = {}
-        todo: list[tuple[Action, tuple[int, bool]]] = []
-        for action in self.system.actions_of(self.root, "call", "send"):
-            owner = self.step_of(action)
-            if owner is not None:
-                todo.append((action, owner))
-        for action, owner in todo:
-            for process in self.coupler.index.started.get(action.message, ()):
-                if process not in found and process is not self.root:
-                    found[process] = owner
-                    todo += [(call, owner) for call in self.system.actions_of(process, "call")]
-        return found
-
-    def step_of(self, action: Action) -> tuple[int, bool] | None:
-        """The step that an action of the workflow belongs to, and whether it is part of its compensation."""
-        number = self.steps.get(id(action.step))
-        return None if number is None else (number, action.region == "compensation")
-
-    def owner(self, kind: int, process: Process) -> tuple[int, bool] | None:
-        """The step that a delivery works for."""
-        key = self.kinds.get(kind, ("",))
-        if key[0] == "request" and isinstance(key[1], int) and key[1] >= 0:
-            action = self.system.actions[key[1]]
-            if action.process is self.root:
-                return self.step_of(action)
-        return self.owners.get(process)
-
-    def handlers(self, kind: int) -> list[Process]:
-        """The handlers that a request starts."""
-        key = self.kinds.get(kind, ("",))
-        if key[0] != "request" or not isinstance(key[1], int) or key[1] < 0:
-            return []
-        message = self.system.actions[key[1]].message
-        return [one for one in self.coupler.index.started.get(message, ()) if one in self.compiled.scene.processes]
-
-    def served(self, kind: int) -> tuple[int, bool] | None:
-        """The step that a request is made for, and whether it undoes."""
-        return next((one for process in self.handlers(kind) if (one := self.owner(kind, process)) is not None), None)
-
-    # -------------------------------------------------------------------------------------------- what a row does
-
-    def touches(self, number: int, local: int, kind: int, choice: Row | Act) -> Touches:
-        """What a row or act does to shared entities, in order; heard or not."""
-        compiled = self.compiled
-        found: dict[Key, list[Touch]] = {}
-        trail = compiled.notes[choice.note].trail if choice.note >= 0 else ()
-        part = compiled.parts.get(number)
-        if part is not None:
-            owner = self._executed(part, local, kind, choice.target, trail)
-            if owner is not None and owner[1]:
-                self._undone(found, owner[0])
-            elif owner is not None:
-                self._walked(found, kind, trail, atomic=True)
-        else:
-            self._walked(found, kind, trail)
-        thread = compiled.threads.get(number)
-        if thread is not None and thread.process is self.root and thread.parent is None and choice.target != local:
-            if thread.spots[choice.target].where[0] == "done":
-                for key in self.coupler.pair.shared:
-                    found.setdefault(key, []).append(Touch("end", -1))
-        return {key: tuple(dict.fromkeys(touches)) for key, touches in found.items()}
-
-    def ends(self, number: int, local: int, choice: Row | Act) -> bool:
-        """Whether a row or act ends the run, well or not."""
-        thread = self.compiled.threads.get(number)
-        if thread is None or thread.process is not self.root or thread.parent is not None or choice.target == local:
-            return False
-        return thread.spots[choice.target].where[0] in {"done", "failed"}
-
-    def _executed(
-        self, part: Part, local: int, kind: int, target: int, trail: tuple[int, ...]
-    ) -> tuple[int, bool] | None:
-        """For which step a handler does something, and whether it undoes; None if it only recognises a repetition."""
-        before, after = part.codes[local], part.codes[target]
-        process = self.system.actions[trail[0]].process if trail else part.deeds[0].process if part.deeds else None
-        undoing = next((one for one in part.undoings if one.process is process), None)
-        if undoing is not None:
-            gone = [index for index in undoing.of if before[index] in {DONE, LATE} and after[index] != before[index]]
-            if undoing.of and not gone:
-                return None
-        elif any(deed.tracked for deed in part.deeds if deed.process is process) and before == after:
-            return None
-        if process is None:
-            key = self.kinds.get(kind, ("",))
-            if key[0] != "request" or not isinstance(key[1], int) or key[1] < 0:
-                return None
-            return self.step_of(self.system.actions[key[1]])
-        return self.owner(kind, process)
-
-    def _walked(
-        self, found: dict[Key, list[Touch]], kind: int, trail: tuple[int, ...], *, atomic: bool = False
-    ) -> None:
-        """What is read and written on the way; a handler that runs in one move and fails leaves nothing written."""
-        for number in trail:
-            action = self.system.actions[number]
-            if action.kind not in {"read", "write"}:
-                continue
-            owner = self.step_of(action) if action.process is self.root else self.owner(kind, action.process)
-            if owner is None:
-                continue
-            if owner[1]:
-                self._undone(found, owner[0])
-                continue
-            refused = atomic and self.system.actions[trail[-1]].kind == "failed"
-            for entity in action.entities:
-                key = (entity.store, entity.entity)
-                if key in self.coupler.pair.shared and not (refused and action.kind == "write"):
-                    step = self.saga.steps[owner[0]]
-                    how = self.coupler.isolation(step)
-                    what = "read" if action.kind == "read" else "write"
-                    touch = Touch(what, owner[0], how, step.compensation.declared)  # type: ignore[arg-type]
-                    found.setdefault(key, []).append(touch)
-
-    def _undone(self, found: dict[Key, list[Touch]], number: int) -> None:
-        """The compensation of a step takes back whatever the step has written."""
-        step = self.saga.steps[number]
-        for key in step.effects.writes:
-            if key in self.coupler.pair.shared:
-                found.setdefault(key, []).append(Touch("undo", number, self.coupler.isolation(step), True))
-
-
 class Coupler:
     """One compilation of a pair."""
 
@@ -328,7 +188,9 @@ class Coupler:
         twins = all(one._replace(hurt=1 - one.hurt) in observers for one in observers)
         self._mirrors = self.pair.same and twins
         locked = self._locked([waits for _, waits in found])
-        components = [Component(f"{name} ({n + 1})") for n, half in enumerate(self.halves) for name in _lanes(half)]
+        components = [
+            Component(f"{name} ({n + 1})") for n, half in enumerate(self.halves) for name in lanes(half.compiled)
+        ]
         shared = sum(self.out.sizes)
         for number, observer in enumerate(observers):
             components.append(Component(f"observer of {entity_text(observer.entity)}"))
@@ -360,7 +222,7 @@ class Coupler:
         waits: dict[int, dict[Key, None]] = {}
         for number, component in enumerate(half.compiled.tables.components):
             for local in range(component.size):
-                for kind, choice in _choices(component, local):
+                for kind, choice in choices(component, local):
                     for key, touches in half.touches(number, local, kind, choice).items():
                         touched.setdefault(key, {})[touches] = None
                         for touch in touches:
@@ -397,9 +259,7 @@ class Coupler:
     def _heard(self, run: int, touches: tuple[Touch, ...]) -> tuple[Touch, ...]:
         return tuple(touch for touch in touches if self.heard(run, touch))
 
-    def _provisional(
-        self, anomaly: Anomaly, own: bool, touches: tuple[Touch, ...]
-    ) -> tuple[bool, tuple[Touch, ...]]:
+    def _provisional(self, anomaly: Anomaly, own: bool, touches: tuple[Touch, ...]) -> tuple[bool, tuple[Touch, ...]]:
         """Where nothing is declared, only a write that may yet be undone makes two reads differ."""
         if anomaly == "fuzzy" and self.assumed != frozenset():
             touches = tuple(touch for touch in touches if own or touch.undoable)
@@ -451,7 +311,9 @@ class Coupler:
 
     def _lock(self, number: int, states: list[Held]) -> None:
         component = self.out.tables.components[number]
-        asking = {kind: request for kind, request in self.out.requests.items() if self.out.tables.kinds[kind].to == number}
+        asking = {
+            kind: request for kind, request in self.out.requests.items() if self.out.tables.kinds[kind].to == number
+        }
         endings = {kinds[number]: run for run, kinds in enumerate(self._endings) if number in kinds}
         states.append(Held())
         numbers = {states[0]: 0}
@@ -490,7 +352,11 @@ class Coupler:
                     holder = 1 - run if any(asking[one].takes for one in left) else -1
                     rows[kind] = (Row(at(Held(holder, ended)), tuple(asking[one].then for one in left)),)
                 else:
-                    rows[kind] = (Row(at(Held(held.holder, ended, left)),),)
+                    rows[kind] = (
+                        Row(
+                            at(Held(held.holder, ended, left)),
+                        ),
+                    )
             component.rows.append({kind: group for kind, group in rows.items() if group[0] != Row(done)})
             component.acts.append(())
             done += 1
@@ -588,7 +454,7 @@ class Coupler:
             for local in range(component.size):
                 rows: dict[int, list[Row]] = {}
                 acts: list[Act] = []
-                for kind, choice in _choices(component, local):
+                for kind, choice in choices(component, local):
                     choice = self._translated(run, half, number, local, kind, choice)
                     if isinstance(choice, Row):
                         rows.setdefault(kind + offset, []).append(choice)
@@ -643,7 +509,7 @@ class Coupler:
 
     def _mirror(self) -> Mirror:
         first = self._offsets[1]
-        kinds = tuple([*range(first, 2 * first), *range(first)])
+        kinds = (*range(first, 2 * first), *range(first))
         shared: list[tuple[int, tuple[int, ...]]] = []
         twins = {observer: number for number, observer in self.out.observers.items()}
         for observer in self.out.observers.values():
@@ -674,25 +540,6 @@ class Coupler:
 
 
 _DOES = {"read": "reads", "write": "writes", "undo": "takes back what it wrote to"}
-
-
-def _choices(component: Component, local: int) -> Iterator[tuple[int, Row | Act]]:
-    for kind, group in component.rows[local].items():
-        for row in group:
-            yield kind, row
-    for act in component.acts[local]:
-        yield -1, act
-
-
-def _lanes(half: Half) -> Iterator[str]:
-    compiled = half.compiled
-    for number, component in enumerate(compiled.tables.components):
-        if number in compiled.threads:
-            yield compiled.threads[number].process.service.name
-        elif number in compiled.parts:
-            yield compiled.parts[number].name.strip("`")
-        else:
-            yield component.name
 
 
 def _folded(anomaly: Anomaly, state: State, own: bool, touches: tuple[Touch, ...]) -> State:

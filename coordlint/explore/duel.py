@@ -104,10 +104,11 @@ class Duel:
         self.complete = -1
         self.cut = False
 
-    def run(self, faults: int) -> Iterator[int]:
+    def run(self, faults: int, *, whole: bool = False) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete.
 
-        When all observers are alarmed and there are no locks that could wait for each other, nothing is left to be found.
+        When all observers are alarmed and there are no locks that could wait for each other, nothing is left to be found, and
+        the search stops unless the whole is asked for.
         """
         start = [self.initial]
         for layer in range(faults + 1):
@@ -117,7 +118,7 @@ class Duel:
                 following: list[State] = []
                 for state in frontier:
                     self._visit(state, layer, following, later, last=layer == faults)
-                if len(self.alarms) == len(self.coupled.observers) and len(self.coupled.locks) < 2:
+                if not whole and self._is_settled(layer):
                     return
                 if len(self.came) > self.limit:
                     self.cut = True
@@ -135,6 +136,11 @@ class Duel:
                 self.complete = faults
                 return
 
+    def _is_settled(self, layer: int) -> bool:
+        """Whether nothing is left to be found: all observers are alarmed as cheaply as can be, and no locks can wait in a circle."""
+        found = [alarm for alarm in self.alarms.values() if alarm.layer <= layer]
+        return len(found) == len(self.coupled.observers) and len(self.coupled.locks) < 2
+
     def _visit(self, state: State, layer: int, following: list[State], later: dict[State, Came], *, last: bool) -> None:
         came = self.came
         targets = self.free[state] = []
@@ -144,7 +150,8 @@ class Duel:
                 continue
             target = turn.target
             for component, _ in turn.alarms:
-                if component not in self.alarms:
+                known = self.alarms.get(component)
+                if known is None or known.layer > layer + price:
                     self.alarms[component] = Alarm(state, turn, layer + price)
             if not price:
                 targets.append(target)
@@ -161,7 +168,7 @@ class Duel:
         """The moves to look at: those of one run if that is enough (R4)."""
         if self.persistent:
             for run in (0, 1):
-                strides = self.runs.strides(state[run], run)
+                strides = self.runs.strides(state[0] if run == 0 else state[1], run)
                 if strides and not any(one.tells for one in strides) and not self._waits(state, run):
                     turns = [turn for one in strides for turn in self._turns(state, run, one)]
                     # Against ignoring: the run must get on, or nothing is put off.
@@ -174,7 +181,7 @@ class Duel:
         return [
             turn
             for run in (0, 1)
-            for one in self.runs.strides(state[run], run)
+            for one in self.runs.strides(state[0] if run == 0 else state[1], run)
             for turn in self._turns(state, run, one)
         ]
 
@@ -298,11 +305,11 @@ class Duel:
             for wanted in turns:
                 for turn in self.moves(state):
                     same = (turn.stride.move.what, turn.price) == (wanted.stride.move.what, wanted.price)
+                    same = same and len(turn.alarms) == len(wanted.alarms)
                     if same and min(turn.target, self.mirrored(turn.target)) == wanted.target:
-                        if len(turn.alarms) == len(wanted.alarms):
-                            found.append(turn)
-                            state = turn.target
-                            break
+                        found.append(turn)
+                        state = turn.target
+                        break
                 else:
                     raise AssertionError("a turn of the search has no counterpart")
         finally:

@@ -47,7 +47,12 @@ def _lifted(coupled: Coupled, component: int, turn: Turn) -> int:
 
 def _place(coupled: Coupled, turn: Turn, component: int) -> Span:
     """The step that alarms the observer: it is noted at the row that does."""
-    rows = (row for rows in coupled.tables.components[component].rows for row in rows.get(dict(turn.alarms)[component], ()) if row.error)
+    rows = (
+        row
+        for rows in coupled.tables.components[component].rows
+        for row in rows.get(dict(turn.alarms)[component], ())
+        if row.error
+    )
     return coupled.notes[next(rows).note].span
 
 
@@ -102,7 +107,9 @@ def _deadlocks(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
     text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
     damage = "neither run ever ends, and what they have locked stays locked"
     place = coupled.requests[waits[0][1]].step.place
-    yield Violation("B18", f"{' and '.join(_names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns))
+    yield Violation(
+        "B18", f"{' and '.join(_names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns)
+    )
 
 
 def _waits(coupled: Coupled, duel: Duel, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:

@@ -18,6 +18,7 @@ from coordlint.explore.scene import Scene, alone
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Saga, Sagas, SagaStep
     from coordlint.graph import Index
+    from coordlint.system import Process
 
 LOCK, BY_VALUE = "semantic-lock", "by-value"
 """`by-value` keeps nothing apart: it says that the risk is taken."""
@@ -101,7 +102,7 @@ def _centre(isolation: Isolation, writes: list[Touch]) -> Touch:
     return max(writes, key=weight)
 
 
-def _queued(touches: list[Touch], pair: tuple[int, int], order: dict[object, int]) -> bool:
+def _queued(touches: list[Touch], pair: tuple[int, int], order: dict[Process, int]) -> bool:
     """Whether all their requests for the entity travel over one channel that keeps the order per key."""
     first, second = ([touch for touch in touches if order[touch.saga.process] == one] for one in pair)
     return all(in_one_queue(one, other) for one in first for other in second)

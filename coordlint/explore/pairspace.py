@@ -77,7 +77,9 @@ class PairSpace(Space):
         busy = bool(found)
         for number in range(self.tables.queues):
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
-                if owners[kind] == run and (position == 0 or (kinds[kind].overtakes and "overtake" not in self.without)):
+                if owners[kind] == run and (
+                    position == 0 or (kinds[kind].overtakes and "overtake" not in self.without)
+                ):
                     moves = self._deliver(state, kind, overtaking=position > 0)
                     found += moves
                     busy = busy or (position == 0 and bool(moves))
@@ -139,7 +141,9 @@ class Runs:
         self._taken: dict[tuple[int, int, int], tuple[Stride, ...]] = {}
         self._left: dict[tuple[int, int], int] = {}
         self.initial = tuple(
-            self._settled(space._emit(start, tuple(k for k in self.tables.initial if space.coupled.owners[k] == run)), run)
+            self._settled(
+                space._emit(start, tuple(k for k in self.tables.initial if space.coupled.owners[k] == run)), run
+            )
             for run in (0, 1)
         )
 
@@ -175,12 +179,10 @@ class Runs:
             tells = (move.kind,) if choice is not None else ()
             return Stride(move.price, move, self._settled(target, run), tells)
         target = move.target
-        tells = ()
-        if choice is not None:
-            tells = tuple(kind for kind in choice.emits if self.kinds[kind].urgent)
-            for kind in tells:
-                target &= ~(MOST << space.places[kind])
-        return Stride(move.price, move, self._settled(target, run), tells)
+        told = tuple(kind for kind in choice.emits if self.kinds[kind].urgent) if choice is not None else ()
+        for kind in told:
+            target &= ~(MOST << space.places[kind])
+        return Stride(move.price, move, self._settled(target, run), told)
 
     def taken(self, state: int, run: int, kind: int) -> tuple[Stride, ...]:
         """What a run does with a message that a lock lets pass, at once."""
@@ -225,7 +227,9 @@ class Runs:
         pending = [kind for kind in space.pending(state) if coupled.owners[kind] == run]
         reached = bits(self.kinds[kind].to for kind in pending)
         reached |= bits(number for number in own if components[number].acts[space.local(state, number)])
-        if coupled.requests and not self.is_over(state, run):  # a lock may keep one of its requests and let it pass later
+        if coupled.requests and not self.is_over(
+            state, run
+        ):  # a lock may keep one of its requests and let it pass later
             for request in coupled.requests.values():
                 if request.run == run:
                     reached |= bits(self.kinds[one].to for one in (request.then, request.denied) if one >= 0)
@@ -253,11 +257,13 @@ class Runs:
 
     def is_over(self, state: int, run: int) -> bool:
         """Whether the workflow of a run has ended."""
-        half = self.space.coupled.halves[run]
-        root = half.scene.root
-        number, thread = next(one for one in half.threads.items() if one[1].process.workflow is root)
-        local = self.space.local(state, number + run * self.space.coupled.sizes[0])
-        return local >= len(thread.spots) or thread.spots[local].where[0] in {"done", "failed"}
+        space = self.space
+        half = space.coupled.halves[run]
+        number, thread = next(one for one in half.threads.items() if one[1].process.workflow is half.scene.root)
+        place = number + run * space.coupled.sizes[0]
+        local = space.local(state, place)
+        gone = space.tables.components[place].size - 1
+        return local == gone or (local < len(thread.spots) and thread.spots[local].where[0] in {"done", "failed"})
 
     def _dropped(self, state: int, kind: int) -> int:
         queue = self.kinds[kind].queue
