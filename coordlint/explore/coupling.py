@@ -17,7 +17,7 @@ from coordlint.explore.compiler import compile_scene
 from coordlint.explore.half import Half, choices, lanes
 from coordlint.explore.pairs import BY_VALUE, LOCK, declared
 from coordlint.explore.scene import Compiled
-from coordlint.explore.tables import Act, Component, Kind, Row, Tables
+from coordlint.explore.tables import Act, Component, Kind, Row, Rows, Tables
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas, SagaStep
@@ -97,6 +97,20 @@ class Coupled(Compiled):
     mirror: Mirror | None = None
 
 
+class Survey(NamedTuple):
+    """What a run does.
+
+    Attributes:
+        touched: what it does to each entity, in one move.
+        waits: the entities that each request of a participant touches.
+        stops: the entities, with the step, that a workflow touches itself: by component, local state, kind, and place there.
+    """
+
+    touched: dict[Key, dict[tuple[Touch, ...], None]]
+    waits: dict[int, tuple[Key, ...]]
+    stops: dict[tuple[int, int, int, int], tuple[tuple[Key, int], ...]]
+
+
 class Mirror(NamedTuple):
     """The swap of two runs of one workflow: by kind its twin; by shared component its twin and that one's local states."""
 
@@ -155,6 +169,7 @@ class Coupler:
         self._states: dict[Observer, list[State]] = {}
         self._signals: list[dict[tuple[int, tuple[Touch, ...]], int]] = [{}, {}]
         self._gates: list[dict[int, int]] = [{}, {}]
+        self._stops: list[dict[tuple[int, int, int, int], tuple[int, int]]] = [{}, {}]
         self._denials: list[dict[int, int]] = [{}, {}]
         self._endings: list[dict[int, int]] = [{}, {}]
 
@@ -181,13 +196,13 @@ class Coupler:
         base = (0, len(first.components))
         self.out.sizes = (len(first.components), len(second.components))
         found = [self._survey(half) for half in self.halves]
-        observers = self._observers([touched for touched, _ in found])
+        observers = self._observers([one.touched for one in found])
         self.out.possible = tuple(observers)
         if self.focus is not None:
             observers = [observer for observer in observers if observer in self.focus]
         twins = all(one._replace(hurt=1 - one.hurt) in observers for one in observers)
         self._mirrors = self.pair.same and twins
-        locked = self._locked([waits for _, waits in found])
+        locked = self._locked()
         components = [
             Component(f"{name} ({n + 1})") for n, half in enumerate(self.halves) for name in lanes(half.compiled)
         ]
@@ -216,14 +231,21 @@ class Coupler:
             self.out.mirror = self._mirror()
         return self.out
 
-    def _survey(self, half: Half) -> tuple[dict[Key, dict[tuple[Touch, ...], None]], dict[int, tuple[Key, ...]]]:
+    def _survey(self, half: Half) -> Survey:
         """What a run does to each entity, and which entities each request of a participant touches."""
         touched: dict[Key, dict[tuple[Touch, ...], None]] = {}
         waits: dict[int, dict[Key, None]] = {}
+        stops: dict[tuple[int, int, int, int], tuple[tuple[Key, int], ...]] = {}
         for number, component in enumerate(half.compiled.tables.components):
             for local in range(component.size):
-                for kind, choice in choices(component, local):
-                    for key, touches in half.touches(number, local, kind, choice).items():
+                for place, (kind, choice) in enumerate(choices(component, local)):
+                    all_ = half.touches(number, local, kind, choice)
+                    stop = [
+                        (key, t.step) for key, ts in all_.items() for t in ts if t.how and t.what in {"read", "write"}
+                    ]
+                    if stop and number in half.compiled.threads:
+                        stops[number, local, kind, place] = tuple(dict.fromkeys(stop))
+                    for key, touches in all_.items():
                         touched.setdefault(key, {})[touches] = None
                         for touch in touches:
                             step = half.saga.steps[touch.step]
@@ -232,7 +254,7 @@ class Coupler:
                                 self.out.unknown.append(step)
                         if number in half.compiled.parts and any(touch.how for touch in touches):
                             waits.setdefault(kind, {})[key] = None
-        return touched, {kind: tuple(keys) for kind, keys in waits.items()}
+        return Survey(touched, {kind: tuple(keys) for kind, keys in waits.items()}, stops)
 
     # -------------------------------------------------------------------------------------------- observers
 
@@ -300,7 +322,7 @@ class Coupler:
 
     # -------------------------------------------------------------------------------------------- locks
 
-    def _locked(self, waits: list[dict[int, tuple[Key, ...]]]) -> list[Key]:
+    def _locked(self) -> list[Key]:
         """The entities that a step of either run locks."""
         found: dict[Key, None] = {}
         for half in self.halves:
@@ -366,12 +388,9 @@ class Coupler:
 
     # -------------------------------------------------------------------------------------------- kinds
 
-    def _kinds(
-        self, run: int, half: Half, base: int, found: tuple[dict[Key, dict[tuple[Touch, ...], None]], dict[int, tuple[Key, ...]]],
-        queues: int,
-    ) -> None:  # fmt: skip
+    def _kinds(self, run: int, half: Half, base: int, found: Survey, queues: int) -> None:
         """The kinds of one run: its own, the notes to observers, and the requests to locks."""
-        touched, waits = found
+        touched, waits, stops = found
         tables = self.out.tables
         offset = len(tables.kinds)
         for key, kind in half.compiled.kinds.items():
@@ -413,6 +432,16 @@ class Coupler:
                 tables.kinds[then] = plain._replace(to=tables.kinds[then].to)
                 tables.kinds[kind + offset] = Kind(plain.name, plain.to, urgent=True)
                 self._gates[run][kind + offset] = then
+        for where, entered in stops.items():
+            then = go = self._add(Kind("go", where[0] + base, urgent=True)) if locks else -1
+            for entity, number in reversed([one for one in entered if one[0] in locks]):
+                step = half.saga.steps[number]
+                takes = self.isolation(step) == LOCK and entity in step.effects.writes
+                ask = self._add(Kind("lock", locks[entity], urgent=True))
+                self.out.requests[ask] = Request(run, step, then, takes, -1)
+                then = ask
+            if then != go:
+                self._stops[run][where] = (go, then)
         for number in self.out.locks:
             self._endings[run][number] = self._add(Kind("end", number, urgent=True))
         self.out.gates.update(self._gates[run])
@@ -451,11 +480,20 @@ class Coupler:
         for number, component in enumerate(half.compiled.tables.components):
             into = self.out.tables.components[base + number]
             into.initial = component.initial
+            asleep: list[Rows] = []
             for local in range(component.size):
                 rows: dict[int, list[Row]] = {}
                 acts: list[Act] = []
-                for kind, choice in choices(component, local):
+                for place, (kind, choice) in enumerate(choices(component, local)):
+                    original = choice
                     choice = self._translated(run, half, number, local, kind, choice)
+                    stop = self._stops[run].get((number, local, kind, place))
+                    if stop is not None:  # it waits for the lock in a state of its own
+                        go, ask = stop
+                        asleep.append({go: (Row(choice.target, choice.emits, note=choice.note),)})
+                        target = component.size + len(asleep) - 1
+                        note = self._note(run, half, original.note, "comes to a lock")
+                        choice = choice._replace(target=target, emits=(ask,), note=note)
                     if isinstance(choice, Row):
                         rows.setdefault(kind + offset, []).append(choice)
                     else:
@@ -471,6 +509,8 @@ class Coupler:
                     ] or group
                 into.rows.append({kind: tuple(group) for kind, group in rows.items() if group})
                 into.acts.append(tuple(acts))
+            into.rows += asleep
+            into.acts += [()] * len(asleep)
             into.rows.append({})  # where it no longer matters, see `PairSpace`
             into.acts.append(())
 

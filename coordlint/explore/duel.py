@@ -95,6 +95,8 @@ class Duel:
         ]
         self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], Heard] = {}
         self._swaps: dict[int, int] = {}
+        self._silent: dict[int, int] = {}
+        self._whole = False
         first = (*self.runs.initial, (0,) * len(self.shared))
         self.initial: State = self.canonical(first)  # type: ignore[arg-type]
         self.came: dict[State, Came | None] = {self.initial: None}
@@ -107,18 +109,22 @@ class Duel:
     def run(self, faults: int, *, whole: bool = False) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete.
 
-        When all observers are alarmed and there are no locks that could wait for each other, nothing is left to be found, and
-        the search stops unless the whole is asked for.
+        Args:
+            faults: the most faults.
+            whole: otherwise observers that are alarmed are heard no more, and the search stops when nothing is left to be found.
         """
+        self._whole = whole
         start = [self.initial]
         for layer in range(faults + 1):
             later: dict[State, Came] = {}
             frontier = start
+            for component in self.alarms:
+                self._mute(component)
             while frontier:
                 following: list[State] = []
                 for state in frontier:
                     self._visit(state, layer, following, later, last=layer == faults)
-                if not whole and self._is_settled(layer):
+                if not whole and len(self._silent) == len(self.coupled.observers) and len(self.coupled.locks) < 2:
                     return
                 if len(self.came) > self.limit:
                     self.cut = True
@@ -136,11 +142,6 @@ class Duel:
                 self.complete = faults
                 return
 
-    def _is_settled(self, layer: int) -> bool:
-        """Whether nothing is left to be found: all observers are alarmed as cheaply as can be, and no locks can wait in a circle."""
-        found = [alarm for alarm in self.alarms.values() if alarm.layer <= layer]
-        return len(found) == len(self.coupled.observers) and len(self.coupled.locks) < 2
-
     def _visit(self, state: State, layer: int, following: list[State], later: dict[State, Came], *, last: bool) -> None:
         came = self.came
         targets = self.free[state] = []
@@ -148,11 +149,13 @@ class Duel:
             price = turn.price
             if price and last:
                 continue
-            target = turn.target
             for component, _ in turn.alarms:
                 known = self.alarms.get(component)
                 if known is None or known.layer > layer + price:
                     self.alarms[component] = Alarm(state, turn, layer + price)
+                    if not price:
+                        self._mute(component)
+            target = self._muted(turn.target)
             if not price:
                 targets.append(target)
                 if target not in came:
@@ -161,6 +164,23 @@ class Duel:
                     following.append(target)
             elif target not in came and target not in later:
                 later[target] = Came(state, turn, layer + 1)
+
+    def _mute(self, component: int) -> None:
+        """Nothing more is to be learned from an observer that is alarmed as cheaply as can be; with R5, from both twins."""
+        if self._whole:
+            return
+        twins = [component]
+        if self.mirror is not None:
+            twins.append(self.mirror.shared[component - self.first][0])
+        for one in twins:
+            rows = self.coupled.tables.components[one].rows
+            self._silent[one - self.first] = next(local for local, group in enumerate(rows) if not group)
+
+    def _muted(self, state: State) -> State:
+        if not self._silent:
+            return state
+        shared = tuple(self._silent.get(number, local) for number, local in enumerate(state[2]))
+        return self.canonical((state[0], state[1], shared))
 
     # -------------------------------------------------------------------------------------------- moves
 
@@ -172,7 +192,7 @@ class Duel:
                 if strides and not any(one.tells for one in strides) and not self._waits(state, run):
                     turns = [turn for one in strides for turn in self._turns(state, run, one)]
                     # Against ignoring: the run must get on, or nothing is put off.
-                    if any(not turn.price and turn.target not in self.came for turn in turns):
+                    if any(not turn.price and self._muted(turn.target) not in self.came for turn in turns):
                         return turns
         return self.moves(state)
 
@@ -303,18 +323,28 @@ class Duel:
         found: list[Turn] = []
         try:
             for wanted in turns:
-                for turn in self.moves(state):
-                    same = (turn.stride.move.what, turn.price) == (wanted.stride.move.what, wanted.price)
-                    same = same and len(turn.alarms) == len(wanted.alarms)
-                    if same and min(turn.target, self.mirrored(turn.target)) == wanted.target:
-                        found.append(turn)
-                        state = turn.target
-                        break
-                else:
+                turn = next((turn for turn in self.moves(state) if self._is_image(turn, wanted)), None)
+                if turn is None:
                     raise AssertionError("a turn of the search has no counterpart")
+                found.append(turn)
+                state = turn.target
         finally:
             self.mirror = mirror
         return found
+
+    def _is_image(self, one: Turn, wanted: Turn) -> bool:
+        """Whether a turn is the wanted one, seen directly or in the mirror; observers that were muted by then do not count."""
+        if (one.stride.move.what, one.price) != (wanted.stride.move.what, wanted.price):
+            return False
+        silent = {n for n, local in enumerate(wanted.target[2]) if not self.shared[n].rows[local]}
+        silent -= {component - self.first for component, _ in wanted.alarms}
+        for state in (one.target, self.mirrored(one.target)):
+            alike = all(
+                a == b for n, (a, b) in enumerate(zip(state[2], wanted.target[2], strict=True)) if n not in silent
+            )
+            if state[:2] == wanted.target[:2] and alike:
+                return True
+        return False
 
     def replayed(self, turns: Sequence[Turn]) -> list[Turn] | None:
         """The same moves from the beginning, as far as they are possible; None if one of them is not."""

@@ -73,7 +73,8 @@ class PairVerification:
             search = self.search(coupled, self.settings.limit, pair.name)
             certain = violations(coupled, search)
             least = min((one.faults for one in certain), default=None)
-            verdict = Verdict(pair.name, len(search.came), search.complete, least, False, search.cut)
+            complete = search.complete if search.cut else self.faults
+            verdict = Verdict(pair.name, len(search.came), complete, least, False, search.cut)
             for one in certain:
                 self._known.add(_topic(one))
                 repairs, tried = self._repairs(pair, coupled, search, one, frozenset())
