@@ -175,8 +175,11 @@ def test_a_candidate_names_the_steps_and_verified_remedies():
     ((verdict, (one,)),) = [verification.verify(pair) for pair in verification.pairs()]
     assert verdict is not None
     assert verdict.words == "holds up to 1 fault"
-    assert [fact.text for fact in one.assumes] == ["step `s0` is not isolated", "step `s0` is not isolated"]
-    assert "`isolation semantic-lock` at step `s0`" in one.repairs
+    assert [fact.text for fact in one.assumes] == [
+        "step `s0` of workflow `A` is not isolated",
+        "step `s0` of workflow `B` is not isolated",
+    ]
+    assert "`isolation semantic-lock` at step `s0` of workflow `A`" in one.repairs
 
 
 def test_a_reached_limit_is_said():

@@ -118,7 +118,9 @@ class PairVerification:
         assumed = frozenset(_number(step) for step in steps)
         repairs, tried = self._repairs(pair, coupled, search, found, assumed)
         assumes = tuple(
-            Assumption(f"{step.step.process.path}|{step.label}|isolation", f"{step.label} is not isolated", step.place)
+            Assumption(
+                f"{step.step.process.path}|{step.label}|isolation", f"{_label(step)} is not isolated", step.place
+            )
             for step in steps
         )
         return [_told(coupled, search, found, assumes, repairs, tried)]
@@ -163,7 +165,7 @@ class PairVerification:
                 again = self.search(other, MOST_STATES)
                 after = {violation.subject for violation in violations(other, again)}
                 if not again.cut and one.subject not in after and after <= before:
-                    found.append(f"`isolation {how}` at {step.label}")
+                    found.append(f"`isolation {how}` at {_label(step)}")
         return tuple(found), tried
 
 
@@ -189,6 +191,11 @@ def _topic(one: Violation) -> str:
 def _touches(step: SagaStep, entity: str) -> bool:
     keys = (*step.effects.reads, *step.effects.writes)
     return any(f"{store.name}.{name}" == entity for store, name in keys)
+
+
+def _label(step: SagaStep) -> str:
+    workflow = step.step.process.workflow
+    return f"{step.label} of workflow `{workflow.name}`" if workflow is not None else step.label
 
 
 def _number(step: SagaStep) -> int:
