@@ -112,8 +112,8 @@ class Raw:
 class Explored:
     """All states within a number of faults: the layer of each, and what they rest in."""
 
-    def __init__(self, tables: Tables, faults: int, limit: int = 20_000) -> None:
-        raw = Raw(tables)
+    def __init__(self, tables: Tables, faults: int, limit: int = 20_000, raw: Raw | None = None) -> None:
+        raw = raw or Raw(tables)
         self.layer: dict[State, int] = {raw.initial: 0}
         self.free: dict[State, list[State]] = {}
         queue = deque([raw.initial])

@@ -65,7 +65,7 @@ class Isolation:
     # -------------------------------------------------------------------------------------------- anomalies
 
     @cached_property
-    def _touches(self) -> tuple[dict[Key, list[Touch]], dict[Key, list[Touch]]]:
+    def touches(self) -> tuple[dict[Key, list[Touch]], dict[Key, list[Touch]]]:
         """The reads and the writes of each entity by steps of workflows, in model order."""
         reads: dict[Key, list[Touch]] = {}
         writes: dict[Key, list[Touch]] = {}
@@ -79,7 +79,7 @@ class Isolation:
 
     def anomalies(self) -> Iterator[Anomaly]:
         """At most one anomaly of each kind for each entity, the entities in the order of their names."""
-        reads, writes = self._touches
+        reads, writes = self.touches
         for key in sorted(writes, key=lambda one: (one[0].name, one[1] or "")):
             open_writes = [touch for touch in writes[key] if not self.countermeasure(touch.step).declared]
             undoable = [touch for touch in open_writes if self._may_be_undone(touch.step)]
@@ -90,7 +90,7 @@ class Isolation:
                 ("fuzzy read", _pair(_again(open_reads), undoable)),
             )
             for kind, pair in candidates:
-                if pair is not None and not _in_one_queue(*pair):
+                if pair is not None and not in_one_queue(*pair):
                     yield Anomaly(kind, key, *pair)  # type: ignore[arg-type]
 
     def countermeasure(self, step: SagaStep) -> Fact:
@@ -197,7 +197,7 @@ def _again(reads: list[Touch]) -> list[Touch]:
     return [touches[0] for touches in steps.values() if len(touches) > 1]
 
 
-def _in_one_queue(first: Touch, other: Touch) -> bool:
+def in_one_queue(first: Touch, other: Touch) -> bool:
     """Whether the requests of both travel over one channel that keeps the order per key."""
     channels = {request.message.channel for touch in (first, other) for request in touch.step.requests}
     if len(channels) != 1:

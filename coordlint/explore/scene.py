@@ -51,10 +51,16 @@ def scenes(index: Index) -> Iterator[Scene]:
             yield Scene(f"flow {flow.name}", flow, processes, tuple(dict.fromkeys(starts)), flow.place)
     for workflow in system.workflows.values():
         if workflow.process not in covered:
-            starts = _triggers(workflow)
-            processes = _closure(index, starts, workflow.process)
-            covered.update(processes)
-            yield Scene(f"workflow {workflow.name}", workflow, processes, tuple(dict.fromkeys(starts)), workflow.place)
+            scene = alone(index, workflow)
+            covered.update(scene.processes)
+            yield scene
+
+
+def alone(index: Index, workflow: Workflow) -> Scene:
+    """The scene of one workflow, whether or not a flow reaches it."""
+    starts = _triggers(workflow)
+    processes = _closure(index, starts, workflow.process)
+    return Scene(f"workflow {workflow.name}", workflow, processes, tuple(dict.fromkeys(starts)), workflow.place)
 
 
 def _triggers(workflow: Workflow) -> list[Message]:
@@ -185,6 +191,10 @@ class Compiled:
         """The number of a new note."""
         self.notes.append(Note(text, span, facts, trail))
         return len(self.notes) - 1
+
+    def keys(self) -> dict[int, tuple[object, ...]]:
+        """What each kind of message stands for."""
+        return {kind: key for key, kind in self.kinds.items()}
 
     def kind(self, key: tuple[object, ...], name: str, to: int, **more: object) -> int:
         """The number of a kind of message, made when it is first asked for."""

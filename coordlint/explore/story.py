@@ -149,7 +149,7 @@ class Tale:
         self.start = self.path[0][0] if self.path else space.initial
         self.events: list[Event] = []
         self.numbers: dict[int, int] = {}
-        self._keys = {kind: key for key, kind in compiled.kinds.items()}
+        self._keys = compiled.keys()
         self._flight: dict[int, list[Sent]] = {}
         self._queues: dict[int, list[Sent]] = {}
         self._latest: dict[int, Sent] = {}

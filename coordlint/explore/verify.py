@@ -162,6 +162,8 @@ class Verification:
             self.settings = self.settings._replace(faults=min(self.settings.faults, most), candidates=False)
         for scene in found:
             self._verify(scene)
+        if not self.settings.whole:
+            self._pairs()
         if memory is not None:
             memory.save()
 
@@ -174,6 +176,16 @@ class Verification:
     def of(self, code: str) -> list[Told]:
         """The violations of a property."""
         return [told for told in self.told if told.violation.code == code]
+
+    def _pairs(self) -> None:
+        """Two runs that meet at an entity."""
+        from coordlint.explore.pairverify import PairVerification
+
+        pairs = PairVerification(self.index, self.sagas, self.settings)
+        for pair in pairs.pairs():
+            verdict, told = pairs.verify(pair)
+            self.verdicts += [verdict] if verdict is not None else []
+            self.told += told
 
     # -------------------------------------------------------------------------------------------- one scene
 

@@ -54,5 +54,38 @@ def main() -> None:
         sys.stdout.flush()
 
 
+def pairs() -> None:
+    """Print the times of pair scenes: two sagas of 12 steps that share an entity, one of them locked so that nothing is wrong."""
+    from pair_designs import Step, design, long
+
+    from coordlint.design import Design
+    from coordlint.explore.coupling import couple
+    from coordlint.explore.duel import Duel
+    from coordlint.explore.pairs import pairs as pairs_of
+
+    guarded = Step(("reads Db.x", "writes Db.x"), "semantic-lock")
+    locked = [guarded if number in {0, 6} else Step() for number in range(12)]
+    cases: tuple[tuple[str, Design], ...] = (
+        ("two runs, one workflow", long(12)),
+        ("two workflows", long(12, same=False)),
+        ("two workflows, locked late", long(12, "semantic-lock", same=False)),
+        ("two workflows, locked", design(locked, locked)),
+    )
+    for name, made in cases:
+        for faults, target in ((1, 1.5), (2, 5)):
+            (pair,) = pairs_of(made.index, made.sagas)
+            begin = time.process_time()
+            duel = Duel(couple(made.index, made.sagas, pair))
+            for _ in duel.run(faults):
+                pass
+            seconds = time.process_time() - begin
+            sys.stdout.write(
+                f"{name:26} k={faults} {seconds:6.2f} s  target {target:4} s  {'ok' if seconds < target else 'MISSED'}"
+                f"  {len(duel.came):,} states, {len(duel.alarms)} of {len(duel.coupled.observers)} observers alarmed\n"
+            )
+            sys.stdout.flush()
+
+
 if __name__ == "__main__":
     main()
+    pairs()
