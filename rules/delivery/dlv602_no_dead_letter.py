@@ -100,7 +100,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import dead_letter
-from coordlint.finding import Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit, Span
 
@@ -173,6 +173,7 @@ def _missing(design: Design, channel: Channel, fact: Fact, arrivals: list[Arriva
         fix=_fix(design, channel, fact, clause),
         subject=f"channel {channel.name}",
         levels=_levels(fact, [arrival.process for arrival in arrivals], critical),
+        claim=Claim(("B1", "B2"), messages=frozenset(arrival.use.message.name for arrival in arrivals)),
     )
 
 
@@ -187,6 +188,7 @@ def _refused(channel: Channel, process: Process, critical: set[Process]) -> Find
         silence='`dead-letter CHANNEL after N`, or `no dead-letter "why the message may be lost"`',
         subject=process.path,
         levels=_levels(fact, [process], critical),
+        claim=Claim(("B1", "B2"), (process.place,)),
     )
 
 

@@ -146,6 +146,7 @@ def _untold(lost: LostFailure) -> Finding:
         help="publish the failure, `fails SomethingFailed`, and let a service react to it",
         silence="`fails` with an event that somebody hears, or a `dead-letter` channel for the message",
         subject=lost.process.path,
+        claim=Claim(("B1", "B2"), (lost.process.place,)),
     )
 
 
@@ -166,6 +167,7 @@ def _unheard(lost: LostFailure) -> Finding:
         help=f"let the services that have something to undo or to tell react: `on {lost.event.name}`",
         silence="a subscriber, or `terminal` in the body of the event",
         subject=f"event {lost.event.name}",
+        claim=Claim(("B1", "B2"), (first.process.place,)),
     )
 
 
@@ -185,5 +187,5 @@ def _astray(design: Design, lost: LostFailure) -> Finding:
         help=f"let what reacts to it lead to {ends}, or name `{lost.event.name}` at `fails with`, too",
         silence=f"`{lost.event.name}` as a failure goal of the flow",
         subject=f"event {lost.event.name}",
-        claim=Claim(("B2",), (flow.place,)),
+        claim=Claim(("B1", "B2"), (flow.place, lost.process.place)),
     )

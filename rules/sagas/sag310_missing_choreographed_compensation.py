@@ -124,7 +124,12 @@ def _finding(rollback: Rollback) -> Finding:
         notes=(f"{len(left) - PLACES} more changes stay done",) if len(left) > PLACES else (),
         silence="a reaction to the failure that `compensates` the handler",
         subject=f"event {event.name}" if event is not None else cause.process.path,
-        claim=Claim(both=(frozenset(one.id for one in left), frozenset(one.id for one in causes)), levels="E/E/E"),
+        claim=Claim(
+            ("B1", "B2"),
+            tuple(one.process.place for one in causes),
+            both=(frozenset(one.id for one in left), frozenset(one.id for one in causes)),
+            levels="E/E/E",
+        ),
     )
 
 
