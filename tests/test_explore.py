@@ -54,7 +54,7 @@ def test_reductions_change_nothing_that_is_asked_for(block: int, cyclic: bool):
             assert locals_of(search) == raw.locals(), mode
             assert bool(search.livelocks()) == raw.livelock(), mode
             if not inert and not persistent:
-                assert len(search.came) == len(raw.layer), mode
+                assert len(search.layers) == len(raw.layer), mode
     assert compared >= 25
 
 

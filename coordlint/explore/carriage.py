@@ -38,7 +38,7 @@ class Carriage(Conduct):
         """A message between a thread and one of its branches."""
         assert branch.parent is not None
         to = branch.number if what in {"go", "undo"} else branch.parent.number
-        return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=what == "undo")
+        return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=what != "go")
 
     def request(self, action: Action) -> tuple[int, ...]:
         """The kinds that a call or send puts in flight."""

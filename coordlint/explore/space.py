@@ -3,13 +3,17 @@
 Local states lie in bit fields at the bottom, ordered queues (numbers of interned contents) above them, and one three-bit
 counter per kind of message on top. The reduction R2 drops a message as soon as it provably cannot change anything any more
 (`inert`); R4 delivers to a closed group of components first where the others cannot interfere (`persistent`).
+
+What can happen depends on the messages in flight and on the local states of few components. So the moves are worked out once
+for each such part of a state (`fan`) and kept as differences, which hold for all states that agree in it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from coordlint.explore.tables import Act, Row, Tables, reach
+from coordlint.explore.persistent import Persistence
+from coordlint.explore.tables import Act, Row, Tables, bits, reach
 
 WIDTH = 3
 MOST = (1 << WIDTH) - 1
@@ -31,6 +35,35 @@ class Move(NamedTuple):
     component: int
     choice: Row | Act | None
     target: int
+
+
+class Fan:
+    """Moves, each with the difference that it makes to the state.
+
+    Attributes:
+        free: those without a price.
+        paid: the faults.
+        urgent: an observer hears at once; nothing else happens before.
+        onward: one of the free moves takes its component to where it cannot come back from.
+        few: the moves of a persistent set (R4); None if that is all of them.
+    """
+
+    __slots__ = ("few", "free", "onward", "paid", "urgent")
+
+    def __init__(
+        self,
+        free: list[tuple[int, Move]],
+        paid: list[tuple[int, Move]],
+        *,
+        urgent: bool = False,
+        onward: bool = False,
+        few: Fan | None = None,
+    ) -> None:
+        self.free = free
+        self.paid = paid
+        self.urgent = urgent
+        self.onward = onward
+        self.few = few
 
 
 class TooManyQueueContentsError(Exception):
@@ -76,15 +109,26 @@ class Space:
         self.contents: list[tuple[int, ...]] = [()]
         self.numbers: dict[tuple[int, ...], int] = {(): 0}
         self._consumers = [kind.to for kind in tables.kinds]
+        self._queued = [kind.queue >= 0 for kind in tables.kinds]
         self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
         self._reach: dict[int, list[int]] = {}
-        self._needs: dict[tuple[int, int], frozenset[int] | None] = {}
-        self._uses: dict[int, tuple[int, list[tuple[int, frozenset[int]]]]] = {}
+        self._needs: list[dict[int, frozenset[int] | None]] = [{} for _ in tables.kinds]
+        self._index()
         self._flights: dict[int, tuple[int, ...]] = {}
         self._deliveries: dict[tuple[int, int], tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]] = {}
-        self._acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
-        self._actions: dict[tuple[int, int], tuple[tuple[Act, int], ...]] = {}
-        self._sends: dict[tuple[int, int], int] = {}
+        self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
+        self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
+        self.persistence = Persistence(tables, without) if persistent else None
+        telling = self.persistence.telling if self.persistence is not None else []
+        # Every part of a state that moves depend on has the messages, the queues and their consumers, and those who act.
+        self.always = ((1 << (WIDTH * len(tables.kinds) + QUEUE_BITS * tables.queues)) - 1) << (
+            self.shift - QUEUE_BITS * tables.queues
+        )
+        for number in (*self.acting, *telling, *(kind.to for kind in tables.kinds if kind.queue >= 0)):
+            self.always |= self.fields[number]
+        self.read = 0
+        self._parts: dict[int, int] = {}
+        self._fans: list[dict[int, tuple[list[int], dict[int, Fan]]]] = [{}, {}]
         start = 0
         for number, component in enumerate(tables.components):
             start += component.initial << self.offsets[number]
@@ -132,53 +176,107 @@ class Space:
 
     # -------------------------------------------------------------------------------------------- moves
 
-    def moves(self, state: int, *, only: frozenset[int] | None = None) -> list[Move]:
-        """What can happen next, in a fixed order; `only` restricts it to moves of those components."""
-        tables = self.tables
-        kinds = tables.kinds
+    def fan(self, state: int, *, calm: bool = False) -> Fan:
+        """What can happen next, as differences; remembered by the part of the state that it depends on.
+
+        That part is: what is in flight, the local states of those that take it and of those that act by themselves, and
+        whatever was looked at when it was decided which messages have become useless.
+
+        Args:
+            state: where the moves start.
+            calm: no more faults happen.
+        """
+        part = self._parts.get(state >> self.shift)
+        if part is None:
+            part = self._parts[state >> self.shift] = self._part(state)
+        known = self._fans[calm].get(state & part)
+        if known is None:
+            known = self._fans[calm][state & part] = ([part], {})
+        mask, fans = known
+        fan = fans.get(state & mask[0])
+        if fan is None:
+            self.read = 0
+            moves = self.moves(state, calm=calm)
+            if self.read & ~mask[0]:
+                mask[0] |= self.read
+                fans.clear()
+            fan = fans[state & mask[0]] = self._fan(state, moves, calm)
+        return fan
+
+    def _fan(self, state: int, moves: list[Move], calm: bool) -> Fan:
+        free = [(move.target - state, move) for move in moves if not move.price]
+        paid = [(move.target - state, move) for move in moves if move.price]
+        kinds = self.tables.kinds
+        urgent = bool(moves) and moves[0].kind >= 0 and kinds[moves[0].kind].urgent
+        few = None
+        if self.persistence is not None and len(free) > 1 and not urgent:
+            seeds = sorted({move.component for _, move in free if move.kind >= 0})
+            movable = sorted({move.component for move in moves})
+            group = None
+            if seeds and len(movable) > 1:
+                group = self.persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
+            if group is not None:
+                free_ = [step for step in free if group >> step[1].component & 1]
+                paid_ = [step for step in paid if group >> step[1].component & 1]
+                onward = any(
+                    self.leaves(move.component, self.local(state, move.component), self.local(move.target, move.component))
+                    for _, move in free_
+                )
+                few = Fan(free_, paid_, onward=onward)
+        return Fan(free, paid, urgent=urgent, few=few)
+
+    def _part(self, state: int) -> int:
+        """The mask of what the possible moves of a state depend on, as far as the messages in flight show it."""
+        mask = self.always
+        for kind in self.flight(state):
+            mask |= self.fields[self._consumers[kind]]
+        return mask
+
+    def leaves(self, component: int, before: int, after: int) -> bool:
+        """Whether no way leads back from a local state to an earlier one."""
+        return not self._reaching(component)[after] >> before & 1
+
+    def moves(self, state: int, *, calm: bool = False) -> list[Move]:
+        """What can happen next, in a fixed order; if calm, without faults."""
+        kinds = self.tables.kinds
         found: list[Move] = []
-        busy = False
         flight = self.flight(state)
         for kind in flight:
             if kinds[kind].urgent:
-                return self._deliver(state, kind)
+                self._deliver(state, kind, found, calm)
+                return found
+        busy = False
         for kind in flight:
-            to = kinds[kind].to
-            if only is not None and to not in only:
-                busy = busy or not self._waits(kind, self.local(state, to))
-                continue
-            moves = self._deliver(state, kind)
-            found += moves
-            busy = busy or bool(moves)
-        for number in range(tables.queues):
+            busy |= self._deliver(state, kind, found, calm)
+        for number in range(self.tables.queues):
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
-                to = kinds[kind].to
-                if only is not None and to not in only:
-                    busy = busy or (position == 0 and not self._waits(kind, self.local(state, to)))
-                elif position == 0 or (kinds[kind].overtakes and "overtake" not in self.without):
-                    moves = self._deliver(state, kind, overtaking=position > 0)
-                    found += moves
-                    busy = busy or (position == 0 and bool(moves))
-        self._act(state, found, busy, only)
+                if position == 0:
+                    busy |= self._deliver(state, kind, found, calm)
+                elif kinds[kind].overtakes and "overtake" not in self.without and not calm:
+                    self._deliver(state, kind, found, calm, overtaking=True)
+        self._act(state, found, busy, calm)
         return found
 
-    def _deliver(self, state: int, kind: int, *, overtaking: bool = False) -> list[Move]:
-        to = self.tables.kinds[kind].to
+    def _deliver(self, state: int, kind: int, found: list[Move], calm: bool, *, overtaking: bool = False) -> bool:
+        """Add the moves of a delivery; returns whether there are any."""
+        to = self._consumers[kind]
         local = (state >> self.offsets[to]) & self.masks[to]
         table = self._deliveries.get((kind, local))
         if table is None:
             table = self._deliveries[kind, local] = self._compile(kind, local)
-        found = []
+        queued = self._queued[kind]
         for price, what, row, delta, emits in table:
+            if price and (calm or overtaking):
+                continue
             if overtaking:
-                if price:
-                    continue
                 price, what = 1, "overtake"
-            target = self._taken(state + delta, kind, row, what)
+            target = state + delta
+            if queued:
+                target = self._taken(target, kind, row, what)
             if emits:
                 target = self._emit(target, emits)
-            found.append(Move(price, what, kind, to, row, self.norm(target)))
-        return found
+            found.append(Move(price, what, kind, to, row, self.norm(target, to, emits)))
+        return bool(table)
 
     def _compile(self, kind: int, local: int) -> tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]:
         """The moves of a delivery: price, name, row, difference of the locals and the counter, and what is emitted."""
@@ -204,12 +302,12 @@ class Space:
     def _waits(self, kind: int, local: int) -> bool:
         """Whether a message that nothing takes here stays until something does."""
         one = self.tables.kinds[kind]
-        return one.patient and bool(self._reaching(one.to)[local] & self._used(kind)[0])
+        return one.patient and bool(self._reaching(one.to)[local] & self._taking[kind])
 
     def _taken(self, state: int, kind: int, row: Row | None, what: str) -> int:
         """Take the message out of its queue, if it is in one and the move consumes it."""
         queue = self.tables.kinds[kind].queue
-        if queue < 0 or what == "copy" or (row is not None and row.keep):
+        if what == "copy" or (row is not None and row.keep):
             return state
         content = list(self.queue(state, queue))
         content.remove(kind)
@@ -241,17 +339,15 @@ class Space:
                 state = self._store(state, queue, (*content, kind))
         return state
 
-    def _act(self, state: int, found: list[Move], busy: bool, only: frozenset[int] | None) -> None:
+    def _act(self, state: int, found: list[Move], busy: bool, calm: bool) -> None:
         late: list[tuple[int, Move]] = []
-        for number in self._acting:
-            if only is not None and number not in only:
-                continue
+        for number in self.acting:
             local = (state >> self.offsets[number]) & self.masks[number]
             for act in self.tables.components[number].acts[local]:
-                if act.when in self.without or (act.when == "late" and busy):
+                if act.when in self.without or (act.price and calm) or (act.when == "late" and busy):
                     continue
                 target = self._emit(state + ((act.target - local) << self.offsets[number]), act.emits)
-                move = Move(act.price, act.when, -1, number, act, self.norm(target))
+                move = Move(act.price, act.when, -1, number, act, self.norm(target, number, act.emits))
                 if act.when == "late":
                     late.append((act.depth, move))
                 else:
@@ -262,12 +358,21 @@ class Space:
 
     # -------------------------------------------------------------------------------------------- R2: inert messages
 
-    def norm(self, state: int) -> int:
-        """The state without the messages that cannot change anything any more."""
+    def norm(self, state: int, moved: int = -1, emits: tuple[int, ...] = ()) -> int:
+        """The state without the messages that cannot change anything any more.
+
+        Args:
+            state: the state.
+            moved: the component that has moved, if only one has since useless messages were dropped.
+            emits: what it has sent.
+        """
         if not self.reduces:
             return state
-        for kind in self.flight(state):
-            if self.inert(kind, state):
+        doubtful = self.doubtful[moved] if moved >= 0 else -1
+        for kind in emits:
+            doubtful |= 1 << kind
+        for kind in self._flights.get(state >> self.shift) or self.flight(state):
+            if doubtful >> kind & 1 and self.inert(kind, state):
                 state &= ~(MOST << self.places[kind])
         for number in range(self.tables.queues):
             content = self.queue(state, number)
@@ -280,8 +385,9 @@ class Space:
         """Whether no delivery of the kind can ever change anything from this state on; well-founded, so a storm is not inert."""
         to = self._consumers[kind]
         local = (state >> self.offsets[to]) & self.masks[to]
-        key = (kind, local)
-        needs = self._needs[key] if key in self._needs else self.needs(kind, local)
+        self.read |= self.fields[to]
+        known = self._needs[kind]
+        needs = known[local] if local in known else self.needs(kind, local)
         if needs is None:
             return False
         if kind in self._holding and self._waits(kind, local):
@@ -298,48 +404,47 @@ class Space:
 
     def needs(self, kind: int, local: int) -> frozenset[int] | None:
         """What has to be inert for this kind to be; None if it can change its consumer."""
-        key = (kind, local)
-        if key not in self._needs:
-            reachable = self._reaching(self.tables.kinds[kind].to)[local]
-            changing, emitting = self._changes(kind)
-            if reachable & changing:
-                self._needs[key] = None
+        known = self._needs[kind]
+        if local not in known:
+            reachable = self._reaching(self._consumers[kind])[local]
+            if reachable & self._changing[kind]:
+                known[local] = None
             else:
                 emitted: set[int] = set()
-                for one, emits in emitting:
+                for one, emits in self._emitting[kind]:
                     if reachable >> one & 1:
-                        emitted |= emits
-                self._needs[key] = frozenset(emitted)
-        return self._needs[key]
+                        emitted.update(emits)
+                known[local] = frozenset(emitted)
+        return known[local]
 
     def _reaching(self, component: int) -> list[int]:
         if component not in self._reach:
             self._reach[component] = reach(self.tables.components[component])
         return self._reach[component]
 
-    def _changes(self, kind: int) -> tuple[int, list[tuple[int, frozenset[int]]]]:
-        """The local states that a delivery can change, as a bit set, and what others emit on it."""
-        if kind not in self._uses:
-            self._index()
-        changing, emitting = self._uses[kind]
-        return changing, emitting
-
-    def _used(self, kind: int) -> tuple[int, None]:
-        """The local states that have a row for the kind, as a bit set."""
-        if not hasattr(self, "_taking"):
-            self._index()
-        return self._taking[kind], None
-
     def _index(self) -> None:
-        self._taking = [0] * len(self.tables.kinds)
-        self._uses = {kind: (0, []) for kind in range(len(self.tables.kinds))}
+        """By kind: where it is taken, where it changes its consumer, what is emitted on it; and who makes it useless."""
+        kinds = self.tables.kinds
+        self._taking = [0] * len(kinds)
+        self._changing = [0] * len(kinds)
+        self._emitting: list[list[tuple[int, frozenset[int]]]] = [[] for _ in kinds]
+        sounding = [0] * len(kinds)
         for component in self.tables.components:
             for local, rows in enumerate(component.rows):
+                bit = 1 << local
                 for kind, group in rows.items():
-                    self._taking[kind] |= 1 << local
-                    changing, emitting = self._uses[kind]
-                    if any(row.target != local for row in group):
-                        self._uses[kind] = (changing | 1 << local, emitting)
-                    emits = frozenset(one for row in group for one in row.emits)
-                    if emits:
-                        emitting.append((local, emits))
+                    self._taking[kind] |= bit
+                    for row in group:
+                        if row.target != local:
+                            self._changing[kind] |= bit
+                        if row.emits:
+                            sounding[kind] |= bit
+                    if sounding[kind] & bit:
+                        self._emitting[kind].append((local, frozenset(one for row in group for one in row.emits)))
+        # A move makes a message useless by changing its consumer, or somebody who would hear of it through its consumer.
+        anyhow = bits(
+            kind for kind, one in enumerate(kinds) if one.queue >= 0 or sounding[kind] & ~self._changing[kind]
+        )
+        self.doubtful = [anyhow] * len(self.tables.components)
+        for kind, one in enumerate(kinds):
+            self.doubtful[one.to] |= 1 << kind

@@ -203,13 +203,6 @@ class Thread:
         timeout = [edge for edge in action.edges if edge.kind == "timeout"]
         unlimited = math.isinf(limit) or not timeout
         text = f"`{name}` is not answered in time"
-        if compiler.loose:
-            again = Run(spot, request, (action.id,))
-            runs = [again, *(() if unlimited else self._fail(action, timeout[0], spot))]
-            for run in runs:
-                self._act(acts, spot, run, "late", 0, text, action.id)
-                self._act(acts, spot, run, "early", 1, text, action.id)
-            return
         most = 2 if unlimited else TRIES
         if unlimited or spot.used < min(limit, most):
             used = min(spot.used + 1, most)
@@ -419,11 +412,15 @@ class Thread:
     # -------------------------------------------------------------------------------------------- branches
 
     def _gather(self, spot: Spot, fork: int, rows: dict[int, list[Row]]) -> None:
-        """The parent waits for its branches to report."""
+        """The parent waits for its branches to report; if it needs all of them, it hears them in their order.
+
+        A report that comes before its turn waits. That makes no difference to the end, but a branch can then be ordered back
+        only after it has reported itself, so that the branches need not be interleaved.
+        """
         arrived, failed = spot.extra
         branches = self.branches[fork]
         any_ = self.actions[fork].mode == "any"
-        for branch in branches:
+        for branch in branches if any_ else branches[arrived : arrived + 1]:
             for report, bad in (("done", 0), ("bad", 1)):
                 kind = self.compiler.internal(report, branch)
                 count, failures = arrived + 1, failed + bad
@@ -448,7 +445,7 @@ class Thread:
     def _undoing(self, spot: Spot, fork: int, rows: dict[int, list[Row]]) -> None:
         (undone,) = spot.extra
         branches = self.branches[fork]
-        for branch in branches:
+        for branch in branches[undone : undone + 1]:
             kind = self.compiler.internal("undone", branch)
             text = f"{self.name} hears that a branch is undone"
             if undone + 1 < len(branches):

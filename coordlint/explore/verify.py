@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.judge import Judge, Violation
 from coordlint.explore.proof import prove
+from coordlint.explore.quotient import for_proof
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
@@ -141,12 +142,12 @@ class Verification:
         violated = min((one.faults for one in serious), default=None)
         proved = False
         if violated is None and not search.cut and not settings.without:
-            proved = self._is_proved(scene)
-        self.verdicts.append(Verdict(scene.name, len(search.came), search.complete, violated, proved, search.cut))
+            proved = self._is_proved(compiled, judge)
+        self.verdicts.append(Verdict(scene.name, len(search.layers), search.complete, violated, proved, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0
-            if one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
+            if one in serious and not search.cut and len(search.layers) <= MOST_STATES * 4:
                 repairs, tried = self._repairs(scene, one, certain, compiled, frozenset())
             if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
                 text.startswith("an order for ") for text in repairs
@@ -156,18 +157,20 @@ class Verification:
         if settings.candidates and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {one.subject for one in certain}, search.cut)
 
-    def _is_proved(self, scene: Scene) -> bool:
+    def _is_proved(self, compiled: Compiled, judge: Judge) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
-        compiled = compile_scene(self.index, scene, loose=True)
-        proof = prove(Space(compiled.tables), self.settings.limit)
-        judge = Judge(compiled, self.sagas)
-        return proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
+        tables, behind = for_proof(compiled)
+
+        def fine(end: tuple[int, ...]) -> bool:
+            return not any(True for _ in judge.wrong(tuple(old[local] for old, local in zip(behind, end, strict=True))))
+
+        return prove(Space(tables), self.settings.limit, fine).complete
 
     def _search(self, compiled: Compiled, faults: int, limit: int, name: str = "") -> Search:
         search = Search(Space(compiled.tables, without=self.settings.without), limit)
         for layer in search.run(faults):
             if name and self.settings.progress is not None:
-                self.settings.progress(f"{name}: complete for {_faults(layer)}, {len(search.came):,} states")
+                self.settings.progress(f"{name}: complete for {_faults(layer)}, {len(search.layers):,} states")
         return search
 
     def _tell(

@@ -1,0 +1,142 @@
+"""Persistent sets (reduction R4): a few components may move first where nobody outside of them can interfere until they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from coordlint.explore.tables import Tables, bits, gathered, members
+
+
+class Persistence:
+    """Who can send to whom, from which local state on, and after hearing from whom.
+
+    A group of components is persistent if no run of the others, in which the group does not move, sends it anything (P.
+    Godefroid, Partial-order methods for the verification of concurrent systems, 1996). Late timers play no part in such runs:
+    they wait until all that can be delivered is delivered, and the group has something to take. The set of what the others may
+    do is taken as if messages were never used up.
+
+    Args:
+        tables: the scene.
+        without: faults that do not happen.
+    """
+
+    def __init__(self, tables: Tables, without: frozenset[str] = frozenset()) -> None:
+        self.tables = tables
+        self.without = without
+        count = len(tables.components)
+        self.senders = [0] * len(tables.kinds)
+        for number, component in enumerate(tables.components):
+            emitted = {kind for rows in component.rows for group in rows.values() for row in group for kind in row.emits}
+            emitted.update(kind for acts in component.acts for act in acts for kind in act.emits)
+            for kind in emitted:
+                self.senders[kind] |= 1 << number
+        for kind in tables.initial:
+            self.senders[kind] |= 1 << count
+        # What several may send to at once without commuting: an observer hears in the order of sending, a queue keeps it.
+        self.shared = bits(kind.to for kind in tables.kinds if kind.urgent)
+        self.into: list[int] = []
+        for one in tables.kinds:
+            queue = 1 << (count + one.queue) if one.queue >= 0 else 0
+            self.shared |= queue
+            self.into.append(1 << one.to | queue)
+        self._sends = [[self._by_local(number, calm) for number in range(count)] for calm in (False, True)]
+        # Whose sending depends on where they are; of the others it does not matter.
+        self.telling = [n for n in range(count) if any(len(set(by_local[n])) > 1 for by_local in self._sends)]
+        self._unasked: dict[tuple[int, int, bool], int] = {}
+
+    def group(
+        self,
+        locals_: tuple[int, ...],
+        flight: Iterable[int],
+        seeds: list[int],
+        movable: list[int],
+        *,
+        calm: bool,
+    ) -> int | None:
+        """The first persistent group around one of the seeds, as a bit set; None if each is everybody who can move.
+
+        Args:
+            locals_: the local states; only those of `telling` and of those who have something to take matter.
+            flight: the kinds in flight.
+            seeds: the components that have something to take, free of charge.
+            movable: the components that can move at all, ascending.
+            calm: no more faults happen.
+        """
+        heard: dict[int, int] = {}
+        for kind in flight:
+            to = self.tables.kinds[kind].to
+            heard[to] = heard.get(to, 0) | self.senders[kind]
+        for seed in seeds:
+            group = [seed]
+            grew = True
+            while grew and len(group) < len(movable):
+                grew = False
+                inside = bits(group)
+                for one in group:
+                    inside |= self._sends[calm][one][locals_[one]] & self.shared
+                for one in movable:
+                    if one not in group and self._reaches(one, inside, locals_, heard, calm):
+                        group.append(one)
+                        grew = True
+                        break
+            if len(group) < len(movable):
+                return bits(group)
+        return None
+
+    def _reaches(
+        self, start: int, group: int, locals_: tuple[int, ...], heard: dict[int, int], calm: bool
+    ) -> bool:
+        """Whether something that a component does may make somebody outside of the group send to it."""
+        seen = 1 << start
+        todo = [start]
+        everybody = (1 << len(locals_)) - 1
+        while todo:
+            one = todo.pop()
+            sent = self._sends[calm][one][locals_[one]]
+            if sent & group & self.shared:
+                return True
+            for target in members(sent & group):
+                if heard.get(one, 0) >> target & 1 or self._sends_unasked(one, locals_[one], target, calm):
+                    return True
+            new = sent & everybody & ~seen & ~group
+            seen |= new
+            todo += members(new)
+        return False
+
+    def _by_local(self, component: int, calm: bool) -> list[int]:
+        """The components and queues that a component may send to, from each local state on, as bit sets."""
+        after, direct = self._graph(component, calm)
+        return gathered(after, direct)
+
+    def _sends_unasked(self, component: int, local: int, target: int, calm: bool) -> bool:
+        """Whether a component may send to another one without hearing from it first."""
+        key = component, target, calm
+        if key not in self._unasked:
+            after, direct = self._graph(component, calm, asked_by=1 << target)
+            found = bits(one for one, sent in enumerate(gathered(after, direct)) if sent >> target & 1)
+            self._unasked[key] = -1 if found and component not in self.telling else found
+        return bool(self._unasked[key] >> local & 1)
+
+    def _graph(self, component: int, calm: bool, asked_by: int = 0) -> tuple[list[list[int]], list[int]]:
+        """The local states that follow each other, and to whom each of them sends; rows that only one asks for can be left out."""
+        after: list[list[int]] = []
+        direct: list[int] = []
+        one = self.tables.components[component]
+        for rows, acts in zip(one.rows, one.acts, strict=True):
+            steps: list[tuple[int, tuple[int, ...]]] = []
+            for kind, group in rows.items():
+                if asked_by and not self.senders[kind] & ~asked_by:
+                    continue
+                steps += [(row.target, row.emits) for row in group if not (calm and row.price)]
+            steps += [
+                (act.target, act.emits)
+                for act in acts
+                if act.when != "late" and act.when not in self.without and not (calm and act.price)
+            ]
+            after.append(sorted({target for target, _ in steps}))
+            sent = 0
+            for _, emits in steps:
+                for kind in emits:
+                    sent |= self.into[kind]
+            direct.append(sent)
+        return after, direct
