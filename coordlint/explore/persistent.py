@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coordlint.explore.tables import Tables, bits, gathered, members
+from coordlint.explore.tables import Tables, bits, gathered, members, reach
 
 
 class Persistence:
@@ -43,6 +43,32 @@ class Persistence:
         # Whose sending depends on where they are; of the others it does not matter.
         self.telling = [n for n in range(count) if any(len(set(by_local[n])) > 1 for by_local in self._sends)]
         self._unasked: dict[tuple[int, int, bool], int] = {}
+        self._reach = [reach(component) for component in tables.components]
+        self._fading = self._ends()
+
+    def onward(self, component: int, before: int, after: int, kind: int) -> bool:
+        """Whether a delivery gets on for good: so that nothing is put off for ever by deliveries like it.
+
+        It takes its component to where it cannot come back from, or it uses up a message that only causes messages which are
+        used up like it. Each such delivery makes the pair of (where everybody is, what is in flight) smaller in a well-founded
+        order, whatever the others do in between.
+        """
+        return self._fading[kind] or not self._reach[component][after] >> before & 1
+
+    def _ends(self) -> list[bool]:
+        """By kind: whether no run of deliveries that begins with it, and in which everybody could come back, goes on for ever."""
+        kinds = range(len(self.tables.kinds))
+        causes: list[set[int]] = [set() for _ in kinds]
+        for number, component in enumerate(self.tables.components):
+            for local, rows in enumerate(component.rows):
+                for kind, group in rows.items():
+                    for row in group:
+                        if self._reach[number][row.target] >> local & 1:
+                            causes[kind].update(row.emits)
+        after = [sorted(one) for one in causes]
+        behind = gathered(after, [1 << kind for kind in kinds])
+        circling = bits(kind for kind in kinds if any(behind[one] >> kind & 1 for one in after[kind]))
+        return [not behind[kind] & circling for kind in kinds]
 
     def group(
         self,

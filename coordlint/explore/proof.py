@@ -53,7 +53,7 @@ class Prover:
         self.copied = bits(kind for kind, one in enumerate(kinds) if one.copies)
         self.urgent = bits(kind for kind, one in enumerate(kinds) if one.urgent)
         self.masks: dict[int, int] = {}
-        self.memory: dict[tuple[int, int], tuple[list[int], dict[int, tuple[Onward, Onward | None, bool]]]] = {}
+        self.memory: dict[tuple[int, int], tuple[list[int], dict[int, Onward]]] = {}
 
     def clean(self, local: int, some: int, doubtful: int = -1) -> int:
         """The kinds that can still change something; of those in doubt it is not known."""
@@ -91,8 +91,8 @@ class Prover:
             first += component.initial << self.space.offsets[index]
         return self.join(first, 0, 0, tables.initial)
 
-    def onward(self, state: int, again: int) -> tuple[Onward, Onward | None, bool]:
-        """The moves; those of a persistent set, if there is one; whether one of these gets on for good.
+    def onward(self, state: int, again: int) -> Onward:
+        """The moves, only those of a persistent set if there is one.
 
         They depend on what is in flight and on few local states, and are remembered by them.
         """
@@ -119,7 +119,7 @@ class Prover:
             known[1][state & known[0][0]] = found
         return found
 
-    def _onward(self, local: int, again: int, owed: int) -> tuple[Onward, Onward | None, bool]:
+    def _onward(self, local: int, again: int, owed: int) -> Onward:
         space = self.space
         tables = space.tables
         state = local | owed << self.below
@@ -142,13 +142,14 @@ class Prover:
                 targets.append((to, self.join(local, again, owed ^ bit, (), to)))
                 busy = busy or moving
                 seeds.add(to)
+                onward.add(to)
             for row in rows:
                 if row.error:
                     hits[to, row.target] = None
                 if moving and not row.price:
                     busy = True
                     seeds.add(to)
-                    if space.leaves(to, here, row.target):
+                    if space.persistence is not None and space.persistence.onward(to, here, row.target, kind):
                         onward.add(to)
                 after = local + ((row.target - here) << space.offsets[to])
                 if repeated or row.keep:
@@ -187,8 +188,10 @@ class Prover:
         if space.persistence is not None and seeds and len(movable) > 1 and not owed & self.urgent and not tables.queues:
             flight = members(again | owed)
             group = space.persistence.group(space.locals(local), flight, sorted(seeds), movable, calm=False)
-        few = Onward(steps(group), False, ()) if group is not None else None
-        return Onward(steps(-1), ends, tuple(hits)), few, any(group is not None and group >> one & 1 for one in onward)
+        if group is None or not group & bits(onward):
+            return Onward(steps(-1), ends, tuple(hits))
+        # Against ignoring: somebody gets on for good, so that nothing is put off for ever.
+        return Onward(steps(group), ends, tuple(hits))
 
 
 def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], bool] | None = None) -> Proof:
@@ -213,7 +216,7 @@ def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], 
         state = stack.pop()
         waiting.discard(state)
         again = known[state]
-        moves, few, forward = prover.onward(state, again)
+        moves = prover.onward(state, again)
         if moves.resting:
             end = space.locals(state & prover.locals)
             if end not in ends:
@@ -224,24 +227,18 @@ def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], 
             hits.update(dict.fromkeys(moves.hits))
             if fine is not None:
                 return Proof(tuple(ends), tuple(hits), len(known), False)
-        for steps in (moves.steps,) if few is None else (few.steps, moves.steps):
-            grown = False
-            for difference, more in steps:
-                target = state + difference
-                before = known.get(target)
-                if before is None:
-                    known[target] = more
-                elif more & ~before:
-                    known[target] = before | more
-                else:
-                    continue
-                grown = True
-                if target not in waiting:
-                    waiting.add(target)
-                    stack.append(target)
-            # Against ignoring: somebody must get on for good, or come to something new, or nothing is put off.
-            if few is not None and (forward or grown):
-                break
+        for difference, more in moves.steps:
+            target = state + difference
+            before = known.get(target)
+            if before is None:
+                known[target] = more
+            elif more & ~before:
+                known[target] = before | more
+            else:
+                continue
+            if target not in waiting:
+                waiting.add(target)
+                stack.append(target)
     return Proof(tuple(ends), tuple(hits), len(known), True)
 
 

@@ -80,10 +80,11 @@ class Search:
 
     def _advance(self, frontier: list[int], layer: int, later: dict[int, int], *, last: bool) -> list[int]:
         """Visit states; returns those that were reached from them for the first time without a further fault."""
-        layers, came, noted = self.layers, self.came, self._noted
+        space, layers, came, noted = self.space, self.layers, self.came, self._noted
         following: list[int] = []
         for state in frontier:
-            fan = self._fan(state, last)
+            fan = space.fan(state, calm=last)
+            fan = fan.few or fan
             if fan not in noted:
                 self._note(fan, state, layer)
             targets = [state + difference for difference, _ in fan.free]
@@ -100,25 +101,6 @@ class Search:
             if not targets:
                 self.terminals.append(state)
         return following
-
-    def _fan(self, state: int, last: bool) -> Fan:
-        """The moves to try: those of a persistent set if there is one."""
-        fan = self.space.fan(state, calm=last)
-        few = fan.few
-        # Against ignoring: somebody must get on for good, or come to a new state, or nothing is put off.
-        if few is not None and (
-            few.onward or any(self._settled(state + difference) not in self.layers for difference, _ in few.free)
-        ):
-            return few
-        return fan
-
-    def _settled(self, state: int) -> int:
-        """The state after the observers have heard what they are to hear at once."""
-        fan = self.space.fan(state, calm=True)
-        while fan.urgent:
-            state += fan.free[0][0]
-            fan = self.space.fan(state, calm=True)
-        return state
 
     def _note(self, fan: Fan, state: int, layer: int) -> None:
         """Keep what moves show that are tried for the first time; the same moves from elsewhere show nothing new."""

@@ -43,26 +43,19 @@ class Fan:
     Attributes:
         free: those without a price.
         paid: the faults.
-        urgent: an observer hears at once; nothing else happens before.
-        onward: one of the free moves takes its component to where it cannot come back from.
         few: the moves of a persistent set (R4); None if that is all of them.
     """
 
-    __slots__ = ("few", "free", "onward", "paid", "urgent")
+    __slots__ = ("few", "free", "paid")
 
     def __init__(
         self,
         free: list[tuple[int, Move]],
         paid: list[tuple[int, Move]],
-        *,
-        urgent: bool = False,
-        onward: bool = False,
         few: Fan | None = None,
     ) -> None:
         self.free = free
         self.paid = paid
-        self.urgent = urgent
-        self.onward = onward
         self.few = few
 
 
@@ -112,12 +105,13 @@ class Space:
         self._queued = [kind.queue >= 0 for kind in tables.kinds]
         self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
         self._reach: dict[int, list[int]] = {}
+        self._inert: list[dict[int, tuple[bool, int]]] = [{} for _ in tables.kinds]
         self._needs: list[dict[int, frozenset[int] | None]] = [{} for _ in tables.kinds]
-        self._index()
         self._flights: dict[int, tuple[int, ...]] = {}
         self._deliveries: dict[tuple[int, int], tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]] = {}
         self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
         self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
+        self._index()
         self.persistence = Persistence(tables, without) if persistent else None
         telling = self.persistence.telling if self.persistence is not None else []
         # Every part of a state that moves depend on has the messages, the queues and their consumers, and those who act.
@@ -209,21 +203,29 @@ class Space:
         kinds = self.tables.kinds
         urgent = bool(moves) and moves[0].kind >= 0 and kinds[moves[0].kind].urgent
         few = None
-        if self.persistence is not None and len(free) > 1 and not urgent:
-            seeds = sorted({move.component for _, move in free if move.kind >= 0})
-            movable = sorted({move.component for move in moves})
-            group = None
-            if seeds and len(movable) > 1:
-                group = self.persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
-            if group is not None:
-                free_ = [step for step in free if group >> step[1].component & 1]
-                paid_ = [step for step in paid if group >> step[1].component & 1]
-                onward = any(
-                    self.leaves(move.component, self.local(state, move.component), self.local(move.target, move.component))
-                    for _, move in free_
-                )
-                few = Fan(free_, paid_, onward=onward)
-        return Fan(free, paid, urgent=urgent, few=few)
+        if len(free) > 1 and not urgent:
+            few = self._persistent(state, free, paid, calm)
+        return Fan(free, paid, few)
+
+    def _persistent(
+        self, state: int, free: list[tuple[int, Move]], paid: list[tuple[int, Move]], calm: bool
+    ) -> Fan | None:
+        """The moves of a persistent set, provided that one of them gets on for good, so that nothing is put off for ever."""
+        seeds = sorted({move.component for _, move in free if move.kind >= 0})
+        movable = sorted({move.component for _, move in (*free, *paid)})
+        if self.persistence is None or not seeds or len(movable) < 2:
+            return None
+        group = self.persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
+        if group is None:
+            return None
+        free = [step for step in free if group >> step[1].component & 1]
+        for _, move in free:
+            one = move.component
+            if move.kind >= 0 and self.persistence.onward(
+                one, self.local(state, one), self.local(move.target, one), move.kind
+            ):
+                return Fan(free, [step for step in paid if group >> step[1].component & 1])
+        return None
 
     def _part(self, state: int) -> int:
         """The mask of what the possible moves of a state depend on, as far as the messages in flight show it."""
@@ -231,10 +233,6 @@ class Space:
         for kind in self.flight(state):
             mask |= self.fields[self._consumers[kind]]
         return mask
-
-    def leaves(self, component: int, before: int, after: int) -> bool:
-        """Whether no way leads back from a local state to an earlier one."""
-        return not self._reaching(component)[after] >> before & 1
 
     def moves(self, state: int, *, calm: bool = False) -> list[Move]:
         """What can happen next, in a fixed order; if calm, without faults."""
@@ -386,8 +384,8 @@ class Space:
         to = self._consumers[kind]
         local = (state >> self.offsets[to]) & self.masks[to]
         self.read |= self.fields[to]
-        known = self._needs[kind]
-        needs = known[local] if local in known else self.needs(kind, local)
+        table = self._needs[kind]
+        needs = table[local] if local in table else self.needs(kind, local)
         if needs is None:
             return False
         if kind in self._holding and self._waits(kind, local):
@@ -396,11 +394,15 @@ class Space:
             return True
         if kind in path:
             return False
-        path |= {kind}
-        for one in needs:  # noqa: SIM110 (this is the innermost loop)
-            if not self.inert(one, state, path):
-                return False
-        return True
+        key = state & self._hearing[kind]
+        known = self._inert[kind].get(key)
+        if known is None:
+            before, self.read = self.read, self.fields[to]
+            result = all(self.inert(one, state, path | {kind}) for one in needs)
+            known = self._inert[kind][key] = (result, self.read)
+            self.read = before
+        self.read |= known[1]
+        return known[0]
 
     def needs(self, kind: int, local: int) -> frozenset[int] | None:
         """What has to be inert for this kind to be; None if it can change its consumer."""
@@ -423,7 +425,7 @@ class Space:
         return self._reach[component]
 
     def _index(self) -> None:
-        """By kind: where it is taken, where it changes its consumer, what is emitted on it; and who makes it useless."""
+        """By kind: where it is taken, where it changes its consumer, what is emitted on it; by component: what its moves may make useless."""
         kinds = self.tables.kinds
         self._taking = [0] * len(kinds)
         self._changing = [0] * len(kinds)
@@ -441,10 +443,17 @@ class Space:
                             sounding[kind] |= bit
                     if sounding[kind] & bit:
                         self._emitting[kind].append((local, frozenset(one for row in group for one in row.emits)))
-        # A move makes a message useless by changing its consumer, or somebody who would hear of it through its consumer.
-        anyhow = bits(
-            kind for kind, one in enumerate(kinds) if one.queue >= 0 or sounding[kind] & ~self._changing[kind]
-        )
-        self.doubtful = [anyhow] * len(self.tables.components)
-        for kind, one in enumerate(kinds):
-            self.doubtful[one.to] |= 1 << kind
+        # Who is told of a message, by its consumer at places where that does not change itself, decides whether it is useless.
+        echoing = [bool(sounding[kind] & ~self._changing[kind]) for kind in range(len(kinds))]
+        self._hearing = [0] * len(kinds)
+        self.doubtful = [0] * len(self.tables.components)
+        for kind in range(len(kinds)):
+            seen, todo = {kind}, [kind]
+            while todo:
+                one = todo.pop()
+                self._hearing[kind] |= self.fields[kinds[one].to]
+                self.doubtful[kinds[one].to] |= 1 << kind
+                if echoing[one]:
+                    new = {more for _, emits in self._emitting[one] for more in emits} - seen
+                    seen |= new
+                    todo += new
