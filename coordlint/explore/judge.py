@@ -242,7 +242,7 @@ class Judge:
 
     def _hits(self, search: Search) -> Iterator[Violation]:
         for (component, local), hit in search.hits.items():
-            path = (*search.path(hit.before), (hit.before, hit.move))
+            path = tuple(search.way(hit))
             if component in self.compiled.parts:
                 yield from self._wrong_deed(component, local, hit.layer, path)
             elif component in self.compiled.threads:

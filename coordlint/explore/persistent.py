@@ -42,9 +42,19 @@ class Persistence:
         self._sends = [[self._by_local(number, calm) for number in range(count)] for calm in (False, True)]
         # Whose sending depends on where they are; of the others it does not matter.
         self.telling = [n for n in range(count) if any(len(set(by_local[n])) > 1 for by_local in self._sends)]
+        self._centre = self._middle()
         self._unasked: dict[tuple[int, int, bool], int] = {}
         self._reach = [reach(component) for component in tables.components]
         self._fading = self._ends()
+
+    def _middle(self) -> int:
+        """The component that all others answer to, as the services of one workflow do; -1 if there is none."""
+        count = len(self.tables.components)
+        for number in range(count):
+            others = ((1 << count) - 1) & ~(1 << number) & ~self.shared
+            if not any(some & others for n in range(count) if n != number for some in self._sends[False][n]):
+                return number
+        return -1
 
     def onward(self, component: int, before: int, after: int, kind: int) -> bool:
         """Whether a delivery gets on for good: so that nothing is put off for ever by deliveries like it.
@@ -79,7 +89,7 @@ class Persistence:
         *,
         calm: bool,
     ) -> int | None:
-        """The first persistent group around one of the seeds, as a bit set; None if each is everybody who can move.
+        """The smallest persistent group around one of the seeds, as a bit set; None if that is everybody who can move.
 
         Args:
             locals_: the local states; only those of `telling` and of those who have something to take matter.
@@ -88,14 +98,17 @@ class Persistence:
             movable: the components that can move at all, ascending.
             calm: no more faults happen.
         """
+        if self._centre in movable:
+            return None  # it can still send to each of them
         heard: dict[int, int] = {}
         for kind in flight:
             to = self.tables.kinds[kind].to
             heard[to] = heard.get(to, 0) | self.senders[kind]
+        best: list[int] | None = None
         for seed in seeds:
             group = [seed]
             grew = True
-            while grew and len(group) < len(movable):
+            while grew and (best is None or len(group) < len(best)):
                 grew = False
                 inside = bits(group)
                 for one in group:
@@ -105,9 +118,9 @@ class Persistence:
                         group.append(one)
                         grew = True
                         break
-            if len(group) < len(movable):
-                return bits(group)
-        return None
+            if len(group) < len(movable if best is None else best):
+                best = group
+        return bits(best) if best is not None else None
 
     def _reaches(
         self, start: int, group: int, locals_: tuple[int, ...], heard: dict[int, int], calm: bool

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from coordlint.explore.parts import STANDING, WRONG
-from coordlint.explore.tables import Act, Component, Row, Tables
+from coordlint.explore.tables import Act, Component, Row, Tables, bits, gathered
 
 if TYPE_CHECKING:
     from coordlint.explore.scene import Compiled
@@ -40,8 +40,9 @@ def for_proof(compiled: Compiled) -> tuple[Tables, list[list[int]]]:
 def merged(tables: Tables, together: Labels) -> tuple[Tables, list[list[int]]]:
     """Let the local states of equal labels be one that may do what any of them may.
 
-    Runs of the tables stay runs. A local state in which everything may rest stays one: states with and without late timers, or
-    with and without a move that is free, are not merged.
+    Runs of the tables stay runs. So that something may still rest, drop or wait where it did, only states are merged that take
+    the same kinds now, that take the same kinds from there on, and that have late timers of the same depths, or else agree
+    whether there is a free move.
 
     Args:
         tables: what to make smaller.
@@ -56,13 +57,14 @@ def merged(tables: Tables, together: Labels) -> tuple[Tables, list[list[int]]]:
         classes: dict[Hashable, int] = {}
         of: list[int] = []
         first: list[int] = []
+        later = _taken(component) if number in together else []
         for local in range(component.size):
             key: Hashable = local
             if number in together:
                 acts = component.acts[local]
                 late = frozenset(act.depth for act in acts if act.when == "late")
                 free = not late and any(act.when != "late" and not act.price for act in acts)
-                key = (together[number][local], late, free)
+                key = (together[number][local], late, free, frozenset(component.rows[local]), later[local])
             if key not in classes:
                 classes[key] = len(first)
                 first.append(local)
@@ -70,6 +72,15 @@ def merged(tables: Tables, together: Labels) -> tuple[Tables, list[list[int]]]:
         numbers.append(of)
         firsts.append(first)
     return _with(tables, numbers, firsts), firsts
+
+
+def _taken(component: Component) -> list[int]:
+    """The kinds that are taken in each local state or behind it, as bit sets."""
+    after: list[list[int]] = []
+    for rows, acts in zip(component.rows, component.acts, strict=True):
+        targets = {row.target for group in rows.values() for row in group}
+        after.append(sorted(targets | {act.target for act in acts}))
+    return gathered(after, [bits(rows) for rows in component.rows])
 
 
 def minimal(tables: Tables, apart: Labels) -> tuple[Tables, list[list[int]]]:

@@ -107,11 +107,17 @@ class Search:
         self._noted.add(fan)
         for difference, move in (*fan.free, *fan.paid):
             choice = move.choice
-            if choice is not None:
-                self.fired.setdefault(id(choice), (layer + move.price, choice))
-                if choice.error and (move.component, choice.target) not in self.hits:
-                    move = move._replace(target=state + difference)
-                    self.hits[move.component, choice.target] = Hit(state, move, layer + move.price)
+            if choice is None:
+                continue
+            faults = layer + move.price
+            if id(choice) not in self.fired or faults < self.fired[id(choice)][0]:
+                self.fired[id(choice)] = (faults, choice)
+            if choice.error:
+                known = self.hits.get((move.component, choice.target))
+                if known is None or faults < known.layer:
+                    self.hits[move.component, choice.target] = Hit(
+                        state, move._replace(target=state + difference), faults
+                    )
 
     # -------------------------------------------------------------------------------------------- what was found
 
@@ -125,20 +131,55 @@ class Search:
             state = before
         return found[::-1]
 
+    def way(self, hit: Hit) -> list[tuple[int, Move]]:
+        """The moves to a wrong local state, each with the state before it, without those that it does not follow from.
+
+        A persistent set may let others go on first. What a move follows from is what its component did before, and the sending
+        of what it takes; a late timer follows from all before it, because nothing useful must be left.
+        """
+        path = [*self.path(hit.before), (hit.before, hit.move)]
+        causes: list[Move] = []
+        components: set[int] = set()
+        kinds: set[int] = set()
+        calm = False
+        for _, move in reversed(path):
+            emits = move.choice.emits if move.choice is not None else ()
+            if calm or not causes or move.component in components or not kinds.isdisjoint(emits):
+                causes.append(move)
+                components.add(move.component)
+                kinds.add(move.kind)
+                calm = calm or move.what == "late"
+        shorter: list[tuple[int, Move]] = []
+        state = self.space.initial
+        for wanted in reversed(causes):
+            for move in self.space.moves(state):
+                if move[1:5] == wanted[1:5] and move.choice is wanted.choice:
+                    shorter.append((state, move))
+                    state = move.target
+                    break
+            else:
+                return path
+        return shorter
+
     def livelocks(self) -> list[int]:
         """The states from which no terminal state can be reached without a further fault, in the order of their finding."""
         ending = set(self.terminals)
-        left = [state for state in reversed(self.free) if state not in ending]
-        while left:  # mostly the targets come later than the state, and one round is enough
-            rest = []
-            for state in left:
-                if any(target in ending for target in self.free[state]):
+        left: list[int] = []
+        for state in reversed(self.free):  # mostly what follows a state was found later
+            if state in ending or not ending.isdisjoint(self.free[state]):
+                ending.add(state)
+            else:
+                left.append(state)
+        before: dict[int, list[int]] = {}
+        for state in left:
+            for target in self.free[state]:
+                before.setdefault(target, []).append(state)
+        todo = [target for target in before if target in ending]
+        while todo:
+            for state in before.get(todo.pop(), ()):
+                if state not in ending:
                     ending.add(state)
-                else:
-                    rest.append(state)
-            if len(rest) == len(left):
-                break
-            left = rest[::-1]
+                    todo.append(state)
         return [state for state in self.free if state not in ending] if left else []
 
     def cycle(self, state: int) -> list[tuple[int, Move]]:

@@ -370,8 +370,12 @@ class Space:
         for kind in emits:
             doubtful |= 1 << kind
         for kind in self._flights.get(state >> self.shift) or self.flight(state):
-            if doubtful >> kind & 1 and self.inert(kind, state):
-                state &= ~(MOST << self.places[kind])
+            if doubtful >> kind & 1:
+                to = self._consumers[kind]
+                if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
+                    self.read |= self.fields[to]
+                elif self.inert(kind, state):
+                    state &= ~(MOST << self.places[kind])
         for number in range(self.tables.queues):
             content = self.queue(state, number)
             kept = tuple(kind for kind in content if not self.inert(kind, state))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
@@ -113,8 +115,11 @@ class Verification:
         self.settings = settings or Settings()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
-        for scene in self.scenes():
-            self._verify(scene)
+        with _uncollected():
+            for scene in self.scenes():
+                self._verify(scene)
+                if gc.get_count()[0] > MOST_OBJECTS:
+                    gc.collect()
 
     def scenes(self) -> Iterator[Scene]:
         """The scenes that are asked for."""
@@ -154,7 +159,8 @@ class Verification:
             ):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
-        if settings.candidates and not any(one.code == "B21" for one in certain):
+        # Without unknown facts there is only one way to compile the scene.
+        if settings.candidates and compiled.facts.unknown and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {one.subject for one in certain}, search.cut)
 
     def _is_proved(self, compiled: Compiled, judge: Judge) -> bool:
@@ -265,11 +271,31 @@ class Verification:
 MOST_STATES = 5_000
 """What unknown facts could do is looked for in so many states of a scene."""
 
+MOST_OBJECTS = 100_000
+"""After so many objects that scenes have left behind, cycles among them are looked for."""
+
 MOST_FACTS = 12
 """Of so many unknown facts the ones that matter are singled out, each with a search of its own."""
 
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare Python its own search for cycles while scenes are verified: that makes many objects, and hardly a cycle.
+
+    What was there before is left alone.
+    """
+    enabled = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if enabled:
+            gc.enable()
 
 
 def _faults(number: int) -> str:
