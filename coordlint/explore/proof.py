@@ -11,11 +11,11 @@ grows, and what follows is worked out again when it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from coordlint.explore.space import Space
-from coordlint.explore.tables import bits, members
+from coordlint.explore.tables import Tables, bits, gathered, members
 
 
 class Proof(NamedTuple):
@@ -240,6 +240,60 @@ def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], 
                 waiting.add(target)
                 stack.append(target)
     return Proof(tuple(ends), tuple(hits), len(known), True)
+
+
+def comes_to_rest(tables: Tables) -> bool:
+    """Whether every run comes to rest once no more faults happen, however many there were: neither livelock nor storm.
+
+    Shown by a sufficient condition. Without faults, a component never comes back to a local state that it has left; deliveries
+    that leave their component where it is do not cause each other in a circle; and a timer that leaves its component where it
+    is sends something whose every delivery sends it an answer that takes it on. Then all stay where they are in the end, so
+    deliveries cease, and no timer can fire a second time.
+    """
+    kinds = range(len(tables.kinds))
+    causes: list[set[int]] = [set() for _ in kinds]
+    for number, component in enumerate(tables.components):
+        after: list[set[int]] = []
+        for local, (rows, acts) in enumerate(zip(component.rows, component.acts, strict=True)):
+            free = [(kind, row) for kind, group in rows.items() for row in group if not row.price]
+            for kind, row in free:
+                if row.target == local:
+                    causes[kind].update(row.emits)
+            staying = [act for act in acts if not act.price and act.target == local]
+            if any(act.when != "late" or not _is_answered(tables, number, local, act.emits) for act in staying):
+                return False
+            after.append({row.target for _, row in free} | {act.target for act in acts if not act.price})
+        if _circling([targets - {local} for local, targets in enumerate(after)]):
+            return False
+    return not _circling(causes)
+
+
+def _is_answered(tables: Tables, component: int, local: int, emits: tuple[int, ...]) -> bool:
+    """Whether one of the messages brings an answer, from wherever its consumer is, that takes the sender out of its local state."""
+
+    def takes_on(kind: int) -> bool:
+        one = tables.kinds[kind]
+        rows = [row for row in tables.rows(kind, local) if not row.price] if one.to == component else []
+        return one.queue < 0 and bool(rows) and all(row.target != local for row in rows)
+
+    def answers(kind: int) -> bool:
+        one = tables.kinds[kind]
+        if one.queue >= 0 or one.to == component:
+            return False
+        for rows in tables.components[one.to].rows:
+            group = [row for row in rows.get(kind, ()) if not row.price]
+            if not group or not all(any(takes_on(more) for more in row.emits) for row in group):
+                return False
+        return True
+
+    return any(answers(kind) for kind in emits)
+
+
+def _circling(after: Sequence[set[int]]) -> bool:
+    """Whether a graph has a cycle."""
+    targets = [sorted(one) for one in after]
+    behind = gathered(targets, [1 << node for node in range(len(targets))])
+    return any(behind[target] >> node & 1 for node, some in enumerate(targets) for target in some)
 
 
 def _stuck_queues(space: Space, local: int, owed: int) -> set[int]:

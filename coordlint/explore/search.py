@@ -56,27 +56,26 @@ class Search:
 
     def run(self, faults: int) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete."""
-        start = [self.space.initial]
+        later: dict[int, int] = {}
+        frontier = [self.space.initial]
         for layer in range(faults + 1):
-            frontier = start
-            later: dict[int, int] = {}
+            for state, before in later.items():
+                if state not in self.layers:
+                    self.layers[state] = layer
+                    self.came[state] = before
+                    frontier.append(state)
+            if not frontier:
+                self.complete = faults
+                self.exhausted = True
+                return
+            later = {}
             while frontier:
                 frontier = self._advance(frontier, layer, later, last=layer == faults)
                 if len(self.layers) > self.limit:
                     self.cut = True
                     return
             self.complete = layer
-            start = []
-            for state, before in later.items():
-                if state not in self.layers:
-                    self.came[state] = before
-                    self.layers[state] = layer + 1
-                    start.append(state)
             yield layer
-            if not start and layer < faults:
-                self.complete = faults
-                self.exhausted = True
-                return
 
     def _advance(self, frontier: list[int], layer: int, later: dict[int, int], *, last: bool) -> list[int]:
         """Visit states; returns those that were reached from them for the first time without a further fault."""

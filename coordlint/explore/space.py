@@ -37,6 +37,10 @@ class Move(NamedTuple):
     target: int
 
 
+Delivery = tuple[int, str, Row | None, int, tuple[int, ...], int]
+"""A move of a delivery: its price and name, the row, the difference to locals and counter, what is sent, whose use is in doubt."""
+
+
 class Fan:
     """Moves, each with the difference that it makes to the state.
 
@@ -108,7 +112,8 @@ class Space:
         self._inert: list[dict[int, tuple[bool, int]]] = [{} for _ in tables.kinds]
         self._needs: list[dict[int, frozenset[int] | None]] = [{} for _ in tables.kinds]
         self._flights: dict[int, tuple[int, ...]] = {}
-        self._deliveries: dict[tuple[int, int], tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]] = {}
+        self._deliveries: dict[tuple[int, int], tuple[Delivery, ...]] = {}
+        self._actions: dict[tuple[int, int], list[tuple[Act, int, int]]] = {}
         self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
         self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
         self._index()
@@ -122,7 +127,7 @@ class Space:
             self.always |= self.fields[number]
         self.read = 0
         self._parts: dict[int, int] = {}
-        self._fans: list[dict[int, tuple[list[int], dict[int, Fan]]]] = [{}, {}]
+        self._fans: dict[int, tuple[list[int], dict[int, list[Fan | None]]]] = {}
         start = 0
         for number, component in enumerate(tables.components):
             start += component.initial << self.offsets[number]
@@ -183,47 +188,62 @@ class Space:
         part = self._parts.get(state >> self.shift)
         if part is None:
             part = self._parts[state >> self.shift] = self._part(state)
-        known = self._fans[calm].get(state & part)
+        known = self._fans.get(state & part)
         if known is None:
-            known = self._fans[calm][state & part] = ([part], {})
+            known = self._fans[state & part] = ([part], {})
         mask, fans = known
-        fan = fans.get(state & mask[0])
+        found = fans.get(state & mask[0])
+        if found is None:
+            found = [None, None]
+        fan = found[calm]
         if fan is None:
-            self.read = 0
-            moves = self.moves(state, calm=calm)
-            if self.read & ~mask[0]:
-                mask[0] |= self.read
-                fans.clear()
-            fan = fans[state & mask[0]] = self._fan(state, moves, calm)
+            if calm and found[0] is not None:
+                fan = self._fan(state, found[0].free, [], calm)
+            else:
+                self.read = 0
+                moves = self.moves(state, calm=calm)
+                if self.read & ~mask[0]:
+                    mask[0] |= self.read
+                    fans.clear()
+                    found = [None, None]
+                free = [(move.target - state, move) for move in moves if not move.price]
+                paid = [(move.target - state, move) for move in moves if move.price]
+                fan = self._fan(state, free, paid, calm)
+            found[calm] = fan
+            fans[state & mask[0]] = found
         return fan
 
-    def _fan(self, state: int, moves: list[Move], calm: bool) -> Fan:
-        free = [(move.target - state, move) for move in moves if not move.price]
-        paid = [(move.target - state, move) for move in moves if move.price]
-        kinds = self.tables.kinds
-        urgent = bool(moves) and moves[0].kind >= 0 and kinds[moves[0].kind].urgent
+    def _fan(self, state: int, free: list[tuple[int, Move]], paid: list[tuple[int, Move]], calm: bool) -> Fan:
         few = None
-        if len(free) > 1 and not urgent:
-            few = self._persistent(state, free, paid, calm)
+        if self.persistence is not None and len(free) > 1 and not self._hears(free[0][1]):
+            few = self._persistent(self.persistence, state, free, paid, calm)
         return Fan(free, paid, few)
 
+    def _hears(self, move: Move) -> bool:
+        """Whether an observer is told something: nothing else happens before."""
+        return move.kind >= 0 and self.tables.kinds[move.kind].urgent
+
     def _persistent(
-        self, state: int, free: list[tuple[int, Move]], paid: list[tuple[int, Move]], calm: bool
+        self,
+        persistence: Persistence,
+        state: int,
+        free: list[tuple[int, Move]],
+        paid: list[tuple[int, Move]],
+        calm: bool,
     ) -> Fan | None:
         """The moves of a persistent set, provided that one of them gets on for good, so that nothing is put off for ever."""
         seeds = sorted({move.component for _, move in free if move.kind >= 0})
         movable = sorted({move.component for _, move in (*free, *paid)})
-        if self.persistence is None or not seeds or len(movable) < 2:
+        if not seeds or len(movable) < 2:
             return None
-        group = self.persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
+        group = persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
         if group is None:
             return None
         free = [step for step in free if group >> step[1].component & 1]
-        for _, move in free:
+        for difference, move in free:
             one = move.component
-            if move.kind >= 0 and self.persistence.onward(
-                one, self.local(state, one), self.local(move.target, one), move.kind
-            ):
+            target = self.local(state + difference, one)
+            if move.kind >= 0 and persistence.onward(one, self.local(state, one), target, move.kind):
                 return Fan(free, [step for step in paid if group >> step[1].component & 1])
         return None
 
@@ -263,7 +283,7 @@ class Space:
         if table is None:
             table = self._deliveries[kind, local] = self._compile(kind, local)
         queued = self._queued[kind]
-        for price, what, row, delta, emits in table:
+        for price, what, row, delta, emits, doubt in table:
             if price and (calm or overtaking):
                 continue
             if overtaking:
@@ -273,28 +293,29 @@ class Space:
                 target = self._taken(target, kind, row, what)
             if emits:
                 target = self._emit(target, emits)
-            found.append(Move(price, what, kind, to, row, self.norm(target, to, emits)))
+            found.append(Move(price, what, kind, to, row, self.norm(target, doubt)))
         return bool(table)
 
-    def _compile(self, kind: int, local: int) -> tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]:
-        """The moves of a delivery: price, name, row, difference of the locals and the counter, and what is emitted."""
+    def _compile(self, kind: int, local: int) -> tuple[Delivery, ...]:
+        """The moves of a delivery."""
         one = self.tables.kinds[kind]
         offset = self.offsets[one.to]
         taken = self.ones[kind] if one.queue < 0 else 0
-        found: list[tuple[int, str, Row | None, int, tuple[int, ...]]] = []
+        found: list[Delivery] = []
         rows = self.tables.rows(kind, local)
         for row in rows:
             if row.price and "publish" in self.without:
                 continue
             delta = (row.target - local) << offset
             what = "publish" if row.price else "deliver"
-            found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits))
+            doubt = self._doubt(row, one.to, local)
+            found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits, doubt))
             if one.copies and not row.keep and not row.price and "copy" not in self.without:
-                found.append((1, "copy", row, delta, row.emits))
+                found.append((1, "copy", row, delta, row.emits, doubt))
         if not rows and not self._waits(kind, local):
-            found.append((0, "drop", None, -taken, ()))
+            found.append((0, "drop", None, -taken, (), 0))
         if one.loss and one.loss not in self.without and (rows or found):
-            found.append((1, one.loss, None, -taken, ()))
+            found.append((1, one.loss, None, -taken, (), 0))
         return tuple(found)
 
     def _waits(self, kind: int, local: int) -> bool:
@@ -341,11 +362,18 @@ class Space:
         late: list[tuple[int, Move]] = []
         for number in self.acting:
             local = (state >> self.offsets[number]) & self.masks[number]
-            for act in self.tables.components[number].acts[local]:
-                if act.when in self.without or (act.price and calm) or (act.when == "late" and busy):
+            actions = self._actions.get((number, local))
+            if actions is None:
+                actions = self._actions[number, local] = [
+                    (act, (act.target - local) << self.offsets[number], self._doubt(act, number, local))
+                    for act in self.tables.components[number].acts[local]
+                    if act.when not in self.without
+                ]
+            for act, delta, doubt in actions:
+                if (act.price and calm) or (act.when == "late" and busy):
                     continue
-                target = self._emit(state + ((act.target - local) << self.offsets[number]), act.emits)
-                move = Move(act.price, act.when, -1, number, act, self.norm(target, number, act.emits))
+                target = self._emit(state + delta, act.emits)
+                move = Move(act.price, act.when, -1, number, act, self.norm(target, doubt))
                 if act.when == "late":
                     late.append((act.depth, move))
                 else:
@@ -356,19 +384,15 @@ class Space:
 
     # -------------------------------------------------------------------------------------------- R2: inert messages
 
-    def norm(self, state: int, moved: int = -1, emits: tuple[int, ...] = ()) -> int:
+    def norm(self, state: int, doubtful: int = -1) -> int:
         """The state without the messages that cannot change anything any more.
 
         Args:
             state: the state.
-            moved: the component that has moved, if only one has since useless messages were dropped.
-            emits: what it has sent.
+            doubtful: the kinds of which it is not known yet, as a bit set.
         """
-        if not self.reduces:
+        if not self.reduces or not doubtful:
             return state
-        doubtful = self.doubtful[moved] if moved >= 0 else -1
-        for kind in emits:
-            doubtful |= 1 << kind
         for kind in self._flights.get(state >> self.shift) or self.flight(state):
             if doubtful >> kind & 1:
                 to = self._consumers[kind]
@@ -378,10 +402,16 @@ class Space:
                     state &= ~(MOST << self.places[kind])
         for number in range(self.tables.queues):
             content = self.queue(state, number)
-            kept = tuple(kind for kind in content if not self.inert(kind, state))
+            kept = tuple(kind for kind in content if not (doubtful >> kind & 1 and self.inert(kind, state)))
             if len(kept) != len(content):
                 state = self._store(state, number, kept)
         return state
+
+    def _doubt(self, choice: Row | Act | None, component: int, local: int) -> int:
+        """The kinds that a move may make useless, and those that it sends."""
+        if choice is None:
+            return 0
+        return (self.doubtful[component] if choice.target != local else 0) | bits(choice.emits)
 
     def inert(self, kind: int, state: int, path: frozenset[int] = frozenset()) -> bool:
         """Whether no delivery of the kind can ever change anything from this state on; well-founded, so a storm is not inert."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.judge import Judge, Violation
-from coordlint.explore.proof import prove
+from coordlint.explore.proof import comes_to_rest, prove
 from coordlint.explore.quotient import for_proof
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
@@ -137,17 +137,16 @@ class Verification:
         settings = self.settings
         try:
             compiled = compile_scene(self.index, scene)
-            search = self._search(compiled, settings.faults, settings.limit, scene.name)
+            judge = Judge(compiled, self.sagas)
+            search = Search(Space(compiled.tables, without=settings.without), settings.limit)
+            proved = self._explore(compiled, judge, search)
         except (TooLargeError, TooManyQueueContentsError):
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
             return
-        judge = Judge(compiled, self.sagas)
         certain = judge.all(search)
         serious = [one for one in certain if one.code not in {"B6", "B19"}]
         violated = min((one.faults for one in serious), default=None)
-        proved = False
-        if violated is None and not search.cut and not settings.without:
-            proved = self._is_proved(compiled, judge)
+        proved = proved and violated is None and not search.cut
         self.verdicts.append(Verdict(scene.name, len(search.layers), search.complete, violated, proved, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
@@ -163,20 +162,42 @@ class Verification:
         if settings.candidates and compiled.facts.unknown and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {one.subject for one in certain}, search.cut)
 
-    def _is_proved(self, compiled: Compiled, judge: Judge) -> bool:
+    def _explore(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
+        """Search, and prove in between: what is clean with one fault may be so with any number, and then the rest is known.
+
+        Returns:
+            Whether proof mode finds nothing wrong.
+        """
+        settings = self.settings
+        proved: bool | None = False if settings.without else None
+        for layer in search.run(settings.faults):
+            if settings.progress is not None:
+                states = f"{len(search.layers):,} states"
+                settings.progress(f"{compiled.scene.name}: complete for {_faults(layer)}, {states}")
+            if layer == 1 < settings.faults and proved is None:
+                complete, search.complete = search.complete, settings.faults
+                if not judge.all(search):
+                    proved = self._is_proved(compiled, judge, search)
+                    if proved and comes_to_rest(compiled.tables):
+                        break
+                search.complete = complete
+        if proved is None:
+            proved = not search.cut and not judge.all(search) and self._is_proved(compiled, judge, search)
+        return proved
+
+    def _is_proved(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
         tables, behind = for_proof(compiled)
 
         def fine(end: tuple[int, ...]) -> bool:
             return not any(True for _ in judge.wrong(tuple(old[local] for old, local in zip(behind, end, strict=True))))
 
-        return prove(Space(tables), self.settings.limit, fine).complete
+        return prove(Space(tables), min(self.settings.limit, max(MOST_PROVED, len(search.layers))), fine).complete
 
-    def _search(self, compiled: Compiled, faults: int, limit: int, name: str = "") -> Search:
+    def _search(self, compiled: Compiled, faults: int, limit: int) -> Search:
         search = Search(Space(compiled.tables, without=self.settings.without), limit)
-        for layer in search.run(faults):
-            if name and self.settings.progress is not None:
-                self.settings.progress(f"{name}: complete for {_faults(layer)}, {len(search.layers):,} states")
+        for _ in search.run(faults):
+            pass
         return search
 
     def _tell(
@@ -270,6 +291,9 @@ class Verification:
 
 MOST_STATES = 5_000
 """What unknown facts could do is looked for in so many states of a scene."""
+
+MOST_PROVED = 8_000
+"""So many states are worth a proof, or as many as the search has looked at: a proof of wide parallels is larger than that."""
 
 MOST_OBJECTS = 100_000
 """After so many objects that scenes have left behind, cycles among them are looked for."""
