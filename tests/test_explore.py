@@ -158,7 +158,9 @@ def test_merging_local_states_loses_nothing(block: int):
             for rows in component.rows:
                 for kind, group in rows.items():
                     if rng.random() < 0.5:
-                        rows[kind] = tuple(r._replace(target=component.size - 1) if r.target == twin else r for r in group)
+                        rows[kind] = tuple(
+                            r._replace(target=component.size - 1) if r.target == twin else r for r in group
+                        )
         raw = Explored(tables, FAULTS, limit=4 * LIMIT)
         if not raw.complete:
             continue
@@ -187,7 +189,10 @@ def _classes(tables: Tables, labels: dict[int, list[int]], firsts: list[list[int
             seen = [
                 (
                     of[local],
-                    {kind: {r._replace(target=of[r.target], note=-1) for r in g} for kind, g in component.rows[local].items()},
+                    {
+                        kind: {r._replace(target=of[r.target], note=-1) for r in g}
+                        for kind, g in component.rows[local].items()
+                    },
                     {act._replace(target=of[act.target], note=-1) for act in component.acts[local]},
                 )
                 for local in range(component.size)

@@ -81,19 +81,25 @@ def varied(number: int, steps: int = 10) -> str:
     course = []
     for i in range(steps):
         own = f"{i}{n}"
-        undone = i < last or (i == last and limited[i]) or (beside >= 0 and i == beside + 1 and beside == last)
+        undone = (
+            i < last
+            or (i == last and limited[i])
+            or (beside <= last and beside + 1 >= last and i in {beside, beside + 1})
+        )
         limit = f"timeout 2s  attempts {draw.choice([1, 2, 2, 3, 5]) if limited[i] else 'unlimited'}"
         undo = f"  compensate P{own}.Undo{own} {{ timeout 2s  attempts unlimited }}" if undone else ""
         lines += [f"command Undo{own}"] if undone else []
         may = " or fails" if refuses[i] else ""
-        undoing = f"  handles Undo{own} {{ compensates Do{own}  idempotent by id  fences  writes Db{n}.s{i} }}" if undone else ""
+        undoing = (
+            f"  handles Undo{own} {{ compensates Do{own}  idempotent by id  fences  writes Db{n}.s{i} }}"
+            if undone
+            else ""
+        )
         if awaits[i]:
             lines += [f"{what}{own} via Queue{n}" for what in ("command Do", "event Good", "event Bad")]
             outcome = f"emits Good{own} or fails Bad{own}" if refuses[i] else f"emits Good{own}"
             arms = f"on Good{own} {{ }} on Bad{own} {{ fails }}" if refuses[i] else f"on Good{own} {{ }}"
-            course.append(
-                f"  step s{i} {{ sends P{own}.Do{own}  awaits by id {{ {arms} }}{undo} }}"
-            )
+            course.append(f"  step s{i} {{ sends P{own}.Do{own}  awaits by id {{ {arms} }}{undo} }}")
         else:
             lines.append(f"command Do{own}")
             outcome = f"succeeds{may}"
@@ -103,6 +109,10 @@ def varied(number: int, steps: int = 10) -> str:
         )
     if beside >= 0:
         course[beside : beside + 2] = ["  parallel {", *course[beside : beside + 2], "  }"]
-    lines += [f"workflow W{n} in Main{n} {{ starts on Start{n}  idempotent by id  state in Db{n}  on unexpected park", *course, "}"]
+    lines += [
+        f"workflow W{n} in Main{n} {{ starts on Start{n}  idempotent by id  state in Db{n}  on unexpected park",
+        *course,
+        "}",
+    ]
     lines.append(f"flow F{n} {{ starts with Start{n} from Shopper{n}  succeeds with W{n} }}")
     return "\n".join(lines) + "\n"

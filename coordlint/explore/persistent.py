@@ -26,7 +26,9 @@ class Persistence:
         count = len(tables.components)
         self.senders = [0] * len(tables.kinds)
         for number, component in enumerate(tables.components):
-            emitted = {kind for rows in component.rows for group in rows.values() for row in group for kind in row.emits}
+            emitted = {
+                kind for rows in component.rows for group in rows.values() for row in group for kind in row.emits
+            }
             emitted.update(kind for acts in component.acts for act in acts for kind in act.emits)
             for kind in emitted:
                 self.senders[kind] |= 1 << number
@@ -122,9 +124,7 @@ class Persistence:
                 best = group
         return bits(best) if best is not None else None
 
-    def _reaches(
-        self, start: int, group: int, locals_: tuple[int, ...], heard: dict[int, int], calm: bool
-    ) -> bool:
+    def _reaches(self, start: int, group: int, locals_: tuple[int, ...], heard: dict[int, int], calm: bool) -> bool:
         """Whether something that a component does may make somebody outside of the group send to it."""
         seen = 1 << start
         todo = [start]

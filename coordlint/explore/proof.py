@@ -55,16 +55,8 @@ class Prover:
         self.masks: dict[int, int] = {}
         self.memory: dict[tuple[int, int], tuple[list[int], dict[int, Onward]]] = {}
 
-    def clean(self, local: int, some: int, doubtful: int = -1) -> int:
-        """The kinds that can still change something; of those in doubt it is not known."""
-        inert = self.space.inert
-        for kind in members(some & doubtful):
-            if inert(kind, local):
-                some ^= 1 << kind
-        return some
-
     def join(
-        self, local: int, again: int, owed: int, emits: tuple[int, ...] = (), moved: int = -1
+        self, local: int, again: int, owed: int, emits: tuple[int, ...] = (), doubtful: int = -1
     ) -> tuple[int, int]:
         """The state with more messages: locals and owed kinds in one number, and what may come again.
 
@@ -73,15 +65,16 @@ class Prover:
             again: the kinds that may come again.
             owed: the kinds that are owed a delivery.
             emits: what is added to them.
-            moved: the component that has moved, if only one has since useless messages were dropped.
+            doubtful: the kinds of which it is not known whether they can still change something, as a bit set.
         """
-        doubtful = self.space.doubtful[moved] if moved >= 0 else -1
         for one in emits:
             bit = 1 << one
             again |= bit & (self.copied | owed)
             owed |= bit
-            doubtful |= bit
-        return local | self.clean(local, owed, doubtful) << self.below, self.clean(local, again, doubtful)
+        useless = self.space.useless((again | owed) & doubtful, local)
+        if useless:
+            again, owed = again & ~useless, owed & ~useless
+        return local | owed << self.below, again
 
     def initial(self) -> tuple[int, int]:
         """The first state."""
@@ -139,7 +132,7 @@ class Prover:
             moving = due and one.queue not in stuck
             rows = tables.components[to].rows[here].get(kind, ())
             if not rows and due and not space._waits(kind, here):
-                targets.append((to, self.join(local, again, owed ^ bit, (), to)))
+                targets.append((to, (state ^ bit << self.below, again)))
                 busy = busy or moving
                 seeds.add(to)
                 onward.add(to)
@@ -152,12 +145,13 @@ class Prover:
                     if space.persistence is not None and space.persistence.onward(to, here, row.target, kind):
                         onward.add(to)
                 after = local + ((row.target - here) << space.offsets[to])
+                doubtful = space.doubt(row, to, here)
                 if repeated or row.keep:
-                    targets.append((to, self.join(after, again, owed, row.emits, to)))
+                    targets.append((to, self.join(after, again, owed, row.emits, doubtful)))
                 if due and not row.keep:
-                    targets.append((to, self.join(after, again, owed ^ bit, row.emits, to)))
+                    targets.append((to, self.join(after, again, owed ^ bit, row.emits, doubtful)))
             if due and one.loss:
-                targets.append((to, self.join(local, again, owed ^ bit, (), to)))
+                targets.append((to, (state ^ bit << self.below, again)))
         resting = not busy
         late: list[tuple[int, int, tuple[int, int]]] = []
         for index in () if owed & self.urgent else space.acting:
@@ -168,7 +162,7 @@ class Prover:
                 if act.error:
                     hits[index, act.target] = None
                 after = local + ((act.target - here) << space.offsets[index])
-                target = self.join(after, again, owed, act.emits, index)
+                target = self.join(after, again, owed, act.emits, space.doubt(act, index, here))
                 if act.when == "late":
                     late.append((act.depth, index, target))
                     continue
@@ -185,7 +179,13 @@ class Prover:
 
         movable = sorted({who for who, _ in targets})
         group = None
-        if space.persistence is not None and seeds and len(movable) > 1 and not owed & self.urgent and not tables.queues:
+        if (
+            space.persistence is not None
+            and seeds
+            and len(movable) > 1
+            and not owed & self.urgent
+            and not tables.queues
+        ):
             flight = members(again | owed)
             group = space.persistence.group(space.locals(local), flight, sorted(seeds), movable, calm=False)
         if group is None or not group & bits(onward):

@@ -308,7 +308,7 @@ class Space:
                 continue
             delta = (row.target - local) << offset
             what = "publish" if row.price else "deliver"
-            doubt = self._doubt(row, one.to, local)
+            doubt = self.doubt(row, one.to, local)
             found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits, doubt))
             if one.copies and not row.keep and not row.price and "copy" not in self.without:
                 found.append((1, "copy", row, delta, row.emits, doubt))
@@ -365,7 +365,7 @@ class Space:
             actions = self._actions.get((number, local))
             if actions is None:
                 actions = self._actions[number, local] = [
-                    (act, (act.target - local) << self.offsets[number], self._doubt(act, number, local))
+                    (act, (act.target - local) << self.offsets[number], self.doubt(act, number, local))
                     for act in self.tables.components[number].acts[local]
                     if act.when not in self.without
                 ]
@@ -407,7 +407,21 @@ class Space:
                 state = self._store(state, number, kept)
         return state
 
-    def _doubt(self, choice: Row | Act | None, component: int, local: int) -> int:
+    def useless(self, some: int, state: int) -> int:
+        """Those of some kinds, as a bit set, that cannot change anything any more."""
+        found = 0
+        while some:
+            low = some & -some
+            some ^= low
+            kind = low.bit_length() - 1
+            to = self._consumers[kind]
+            if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
+                self.read |= self.fields[to]
+            elif self.inert(kind, state):
+                found |= low
+        return found
+
+    def doubt(self, choice: Row | Act | None, component: int, local: int) -> int:
         """The kinds that a move may make useless, and those that it sends."""
         if choice is None:
             return 0
