@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from coordlint.explore.conduct import Conduct
 from coordlint.explore.scene import Scene, affected
 from coordlint.explore.threads import Thread
@@ -25,8 +27,16 @@ class Carriage(Conduct):
     _queues: dict[tuple[str, int], list[int]]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
-        found = [kind for key, kind in self.out.kinds.items() if key[0] in {"goal", "order"} and key[-1] is subject]
-        return tuple(found)
+        return self._ears.get(subject, ())
+
+    @cached_property
+    def _ears(self) -> dict[object, tuple[int, ...]]:
+        """What observers hear of each message and workflow; they come before all other kinds."""
+        found: dict[object, tuple[int, ...]] = {}
+        for key, kind in self.out.kinds.items():
+            if key[0] in {"goal", "order"}:
+                found[key[-1]] = (*found.get(key[-1], ()), kind)
+        return found
 
     def reached(self, process: Process) -> tuple[int, ...]:
         """What observers hear when a workflow has ended well."""
@@ -173,6 +183,8 @@ class Carriage(Conduct):
 
     def answers(self, action: Action) -> tuple[int, int]:
         """The kinds of the two answers to a call."""
+        if ("ok", action.id) in self.out.kinds:
+            return self.out.kinds["ok", action.id], self.out.kinds["no", action.id]
         home = self._home_of(action)
         loss, facts = self._unanswered(action) if action.message.channel is None else ("", ())
         name = action.message.name

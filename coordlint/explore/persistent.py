@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coordlint.explore.tables import Tables, bits, gathered, members, reach
+from coordlint.explore.tables import Tables, bits, gathered, members
 
 
 class Persistence:
@@ -17,10 +17,16 @@ class Persistence:
 
     Args:
         tables: the scene.
+        reach: by component and local state, the local states that can follow it.
         without: faults that do not happen.
+
+    Attributes:
+        centre: the component that all others answer to; while it can move, it can still send to each of them, and there is no
+            need to look for a group. -1 if there is none.
+        telling: the components that act by themselves, or whose sending depends on where they are.
     """
 
-    def __init__(self, tables: Tables, without: frozenset[str] = frozenset()) -> None:
+    def __init__(self, tables: Tables, reach: list[list[int]], without: frozenset[str] = frozenset()) -> None:
         self.tables = tables
         self.without = without
         count = len(tables.components)
@@ -41,20 +47,27 @@ class Persistence:
             queue = 1 << (count + one.queue) if one.queue >= 0 else 0
             self.shared |= queue
             self.into.append(1 << one.to | queue)
-        self._sends = [[self._by_local(number, calm) for number in range(count)] for calm in (False, True)]
-        # Whose sending depends on where they are; of the others it does not matter.
-        self.telling = [n for n in range(count) if any(len(set(by_local[n])) > 1 for by_local in self._sends)]
-        self._centre = self._middle()
+        self.centre = self._middle()
+        self._sends: list[dict[int, list[int]]] = [{}, {}]
+        self.telling = [
+            n
+            for n in range(count)
+            if any(tables.components[n].acts) or any(len(set(self._sent(n, calm))) > 1 for calm in (False, True))
+        ]
         self._unasked: dict[tuple[int, int, bool], int] = {}
-        self._reach = [reach(component) for component in tables.components]
+        self._reach = reach
         self._fading = self._ends()
 
     def _middle(self) -> int:
         """The component that all others answer to, as the services of one workflow do; -1 if there is none."""
         count = len(self.tables.components)
+        to = [0] * (count + 1)
+        for kind, one in enumerate(self.tables.kinds):
+            for number in members(self.senders[kind]):
+                to[number] |= 1 << one.to
         for number in range(count):
             others = ((1 << count) - 1) & ~(1 << number) & ~self.shared
-            if not any(some & others for n in range(count) if n != number for some in self._sends[False][n]):
+            if not any(to[n] & others for n in range(count) if n != number):
                 return number
         return -1
 
@@ -100,8 +113,6 @@ class Persistence:
             movable: the components that can move at all, ascending.
             calm: no more faults happen.
         """
-        if self._centre in movable:
-            return None  # it can still send to each of them
         heard: dict[int, int] = {}
         for kind in flight:
             to = self.tables.kinds[kind].to
@@ -114,7 +125,7 @@ class Persistence:
                 grew = False
                 inside = bits(group)
                 for one in group:
-                    inside |= self._sends[calm][one][locals_[one]] & self.shared
+                    inside |= self._sent(one, calm)[locals_[one]] & self.shared
                 for one in movable:
                     if one not in group and self._reaches(one, inside, locals_, heard, calm):
                         group.append(one)
@@ -131,7 +142,7 @@ class Persistence:
         everybody = (1 << len(locals_)) - 1
         while todo:
             one = todo.pop()
-            sent = self._sends[calm][one][locals_[one]]
+            sent = self._sent(one, calm)[locals_[one]]
             if sent & group & self.shared:
                 return True
             for target in members(sent & group):
@@ -142,10 +153,11 @@ class Persistence:
             todo += members(new)
         return False
 
-    def _by_local(self, component: int, calm: bool) -> list[int]:
+    def _sent(self, component: int, calm: bool) -> list[int]:
         """The components and queues that a component may send to, from each local state on, as bit sets."""
-        after, direct = self._graph(component, calm)
-        return gathered(after, direct)
+        if component not in self._sends[calm]:
+            self._sends[calm][component] = gathered(*self._graph(component, calm))
+        return self._sends[calm][component]
 
     def _sends_unasked(self, component: int, local: int, target: int, calm: bool) -> bool:
         """Whether a component may send to another one without hearing from it first."""

@@ -108,7 +108,7 @@ class Space:
         self._consumers = [kind.to for kind in tables.kinds]
         self._queued = [kind.queue >= 0 for kind in tables.kinds]
         self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
-        self._reach: dict[int, list[int]] = {}
+        self._reach = [reach(component) for component in tables.components]
         self._inert: list[dict[int, tuple[bool, int]]] = [{} for _ in tables.kinds]
         self._needs: list[dict[int, frozenset[int] | None]] = [{} for _ in tables.kinds]
         self._flights: dict[int, tuple[int, ...]] = {}
@@ -117,7 +117,7 @@ class Space:
         self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
         self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
         self._index()
-        self.persistence = Persistence(tables, without) if persistent else None
+        self.persistence = Persistence(tables, self._reach, without) if persistent else None
         telling = self.persistence.telling if self.persistence is not None else []
         # Every part of a state that moves depend on has the messages, the queues and their consumers, and those who act.
         self.always = ((1 << (WIDTH * len(tables.kinds) + QUEUE_BITS * tables.queues)) - 1) << (
@@ -234,7 +234,7 @@ class Space:
         """The moves of a persistent set, provided that one of them gets on for good, so that nothing is put off for ever."""
         seeds = sorted({move.component for _, move in free if move.kind >= 0})
         movable = sorted({move.component for _, move in (*free, *paid)})
-        if not seeds or len(movable) < 2:
+        if not seeds or len(movable) < 2 or persistence.centre in movable:
             return None
         group = persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
         if group is None:
@@ -321,7 +321,7 @@ class Space:
     def _waits(self, kind: int, local: int) -> bool:
         """Whether a message that nothing takes here stays until something does."""
         one = self.tables.kinds[kind]
-        return one.patient and bool(self._reaching(one.to)[local] & self._taking[kind])
+        return one.patient and bool(self._reach[one.to][local] & self._taking[kind])
 
     def _taken(self, state: int, kind: int, row: Row | None, what: str) -> int:
         """Take the message out of its queue, if it is in one and the move consumes it."""
@@ -456,7 +456,7 @@ class Space:
         """What has to be inert for this kind to be; None if it can change its consumer."""
         known = self._needs[kind]
         if local not in known:
-            reachable = self._reaching(self._consumers[kind])[local]
+            reachable = self._reach[self._consumers[kind]][local]
             if reachable & self._changing[kind]:
                 known[local] = None
             else:
@@ -466,11 +466,6 @@ class Space:
                         emitted.update(emits)
                 known[local] = frozenset(emitted)
         return known[local]
-
-    def _reaching(self, component: int) -> list[int]:
-        if component not in self._reach:
-            self._reach[component] = reach(self.tables.components[component])
-        return self._reach[component]
 
     def _index(self) -> None:
         """By kind: where it is taken, where it changes its consumer, what is emitted on it; by component: what its moves may make useless."""
