@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from explore_reference import Explored, random_tables
-from verify_designs import saga
+from verify_designs import saga, text, varied
 
 from coordlint.design import Design, load
 from coordlint.explore.compiler import compile_scene
@@ -24,6 +24,8 @@ from coordlint.explore.scene import Compiled, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space
 from coordlint.explore.tables import Act, Component, Kind, Row, Tables
+from coordlint.explore.verify import Settings, Verification
+from coordlint.source import Source
 
 FAULTS = 2
 LIMIT = 900
@@ -272,6 +274,25 @@ def test_reductions_change_nothing_in_real_scenes():
             for end in raw.terminals():
                 assert any(_alike(compiled, end, other) for other in ends), f"{name}, {scene.name}"
     assert compared >= 25
+
+
+MUTANTS: list[dict[str, str]] = [
+    {}, {"first": ""}, {"idempotent": "not idempotent"}, {"state": "state memory"}, {"outbox": "no outbox"},
+    {"timeout": "no timeout  no retries"}, {"parallel": "yes"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [*MUTANTS, *range(8)], ids=str)
+def test_what_is_proved_early_is_what_a_thorough_search_finds(changes: dict[str, str] | int):
+    source = text(2 if "parallel" in changes else 4, **changes) if isinstance(changes, dict) else varied(changes, 6)  # type: ignore[arg-type]
+    design = load("design.coord", stdin=Source("design.coord", source))
+    assert not design.problems
+    early = Verification(design.index, design.sagas, Settings(candidates=False))
+    thorough = Verification(design.index, design.sagas, Settings(candidates=False, thorough=True))
+    assert [one.words for one in early.verdicts] == [one.words for one in thorough.verdicts]
+    assert [one.violation for one in early.told] == [one.violation for one in thorough.told]
+    if not thorough.told:
+        assert early.verdicts[0].states < thorough.verdicts[0].states
 
 
 def _alike(compiled: Compiled, one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -48,7 +48,8 @@ class Carriage(Conduct):
         """A message between a thread and one of its branches."""
         assert branch.parent is not None
         to = branch.number if what in {"go", "undo"} else branch.parent.number
-        return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=what != "go")
+        patient = what in {"undo", "undone"} or (what in {"done", "bad"} and branch.parent.in_order(branch.fork))
+        return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=patient)
 
     def request(self, action: Action) -> tuple[int, ...]:
         """The kinds that a call or send puts in flight."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.explore.parts import STANDING, WRONG
 from coordlint.explore.tables import Act, Component, Row, Tables, bits, gathered
+from coordlint.system import Flow
 
 if TYPE_CHECKING:
     from coordlint.explore.scene import Compiled
@@ -18,8 +19,9 @@ Labels = Mapping[int, Sequence[Hashable]]
 def for_proof(compiled: Compiled) -> tuple[Tables, list[list[int]]]:
     """The tables of a scene without what proof mode need not know.
 
-    How often a call was tried is forgotten: it may be given up or repeated at any time. Actions of a ledger that have no
-    effect, whether they were refused, undone or never came, are told apart only as far as they answer differently.
+    How often a call was tried is forgotten: it may be given up or repeated at any time. Where one workflow alone decides how
+    the scene ends, actions of a ledger that have no effect, whether they were refused, undone or never came, are told apart
+    only as far as they answer differently.
 
     Returns:
         The smaller tables, and by component a local state of the scene behind each of theirs, the same for the judge.
@@ -31,10 +33,31 @@ def for_proof(compiled: Compiled) -> tuple[Tables, list[list[int]]]:
     labels: dict[int, list[Hashable]] = {}
     for number, thread in compiled.threads.items():
         labels[number] = [thread.spots[spot].where if thread.parent is None else None for spot in spots[number]]
+    decided = _is_decided_by_a_workflow(compiled)
     for number, part in compiled.parts.items():
-        labels[number] = [tuple(c if c in STANDING or c in WRONG else None for c in codes) for codes in part.codes]
+        labels[number] = [
+            tuple(c if not decided or c in STANDING or c in WRONG else None for c in codes) for codes in part.codes
+        ]
     small, firsts = minimal(loose, labels)
     return small, [[old[first] for first in some] for old, some in zip(spots, firsts, strict=True)]
+
+
+def _is_decided_by_a_workflow(compiled: Compiled) -> bool:
+    """Whether a scene has ended when its only workflow has, and nobody else does anything without being told by it."""
+    roots = [thread for thread in compiled.threads.values() if thread.parent is None]
+    if len(roots) != 1 or roots[0].process.workflow is None:
+        return False
+    root, workflow = compiled.scene.root, roots[0].process.workflow
+    if isinstance(root, Flow) and (root.success is None or workflow not in root.success.targets):
+        return False
+    tables = compiled.tables
+    sent = set(tables.initial)
+    for number, component in enumerate(tables.components):
+        if number not in compiled.threads:
+            sent.update(
+                kind for rows in component.rows for group in rows.values() for row in group for kind in row.emits
+            )
+    return not any(tables.kinds[kind].to in compiled.parts for kind in sent)
 
 
 def merged(tables: Tables, together: Labels) -> tuple[Tables, list[list[int]]]:

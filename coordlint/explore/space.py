@@ -88,7 +88,6 @@ class Space:
         self.tables = tables
         self.without = without
         self.reduces = inert
-        self.persists = persistent
         self.overflowed: set[int] = set()
         self.offsets: list[int] = []
         self.masks: list[int] = []
@@ -215,13 +214,10 @@ class Space:
 
     def _fan(self, state: int, free: list[tuple[int, Move]], paid: list[tuple[int, Move]], calm: bool) -> Fan:
         few = None
-        if self.persistence is not None and len(free) > 1 and not self._hears(free[0][1]):
+        urgent = bool(free) and free[0][1].kind >= 0 and self.tables.kinds[free[0][1].kind].urgent
+        if self.persistence is not None and len(free) > 1 and not urgent:
             few = self._persistent(self.persistence, state, free, paid, calm)
         return Fan(free, paid, few)
-
-    def _hears(self, move: Move) -> bool:
-        """Whether an observer is told something: nothing else happens before."""
-        return move.kind >= 0 and self.tables.kinds[move.kind].urgent
 
     def _persistent(
         self,

@@ -411,6 +411,10 @@ class Thread:
 
     # -------------------------------------------------------------------------------------------- branches
 
+    def in_order(self, fork: int) -> bool:
+        """Whether the reports of the branches can be heard in their order: all of them are waited for, whatever they say."""
+        return self.actions[fork].mode not in {"any", "interrupting"}
+
     def _gather(self, spot: Spot, fork: int, rows: dict[int, list[Row]]) -> None:
         """The parent waits for its branches to report; if it needs all of them, it hears them in their order.
 
@@ -420,7 +424,7 @@ class Thread:
         arrived, failed = spot.extra
         branches = self.branches[fork]
         any_ = self.actions[fork].mode == "any"
-        for branch in branches if any_ else branches[arrived : arrived + 1]:
+        for branch in branches[arrived : arrived + 1] if self.in_order(fork) else branches:
             for report, bad in (("done", 0), ("bad", 1)):
                 kind = self.compiler.internal(report, branch)
                 count, failures = arrived + 1, failed + bad

@@ -33,6 +33,7 @@ class Settings(NamedTuple):
         flow: only the scene of this flow or workflow.
         candidates: also look for what happens if unknown facts are against the design.
         progress: told about each scene and layer.
+        thorough: search with all faults even where it is proved already that nothing can go wrong.
     """
 
     faults: int = 2
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     flow: str = ""
     candidates: bool = True
     progress: Callable[[str], None] | None = None
+    thorough: bool = False
 
 
 KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
@@ -174,7 +176,7 @@ class Verification:
             if settings.progress is not None:
                 states = f"{len(search.layers):,} states"
                 settings.progress(f"{compiled.scene.name}: complete for {_faults(layer)}, {states}")
-            if layer == 1 < settings.faults and proved is None:
+            if layer == 1 < settings.faults and proved is None and not settings.thorough:
                 complete, search.complete = search.complete, settings.faults
                 if not judge.all(search):
                     proved = self._is_proved(compiled, judge, search)
