@@ -94,7 +94,7 @@ def merged(tables: Tables, together: Labels) -> tuple[Tables, list[list[int]]]:
             of.append(classes[key])
         numbers.append(of)
         firsts.append(first)
-    return _with(tables, numbers, firsts), firsts
+    return _with(tables, numbers, firsts, alike=True), firsts
 
 
 def _taken(component: Component) -> list[int]:
@@ -155,8 +155,11 @@ def _behaviour(component: Component, local: int, of: list[int]) -> tuple[Hashabl
     return rows, acts
 
 
-def _with(tables: Tables, numbers: list[list[int]], firsts: list[list[int]]) -> Tables:
-    """The tables with new numbers for local states; each has what any of its old ones had, without the notes."""
+def _with(tables: Tables, numbers: list[list[int]], firsts: list[list[int]], *, alike: bool = False) -> Tables:
+    """The tables with new numbers for local states; each has what any of its old ones had, without the notes.
+
+    If `alike`, faults of a component that do the same are one, such as a crash that repeats a call and an early timer.
+    """
     components = []
     for component, of, first in zip(tables.components, numbers, firsts, strict=True):
         if len(first) == component.size:
@@ -169,7 +172,10 @@ def _with(tables: Tables, numbers: list[list[int]], firsts: list[list[int]]) -> 
                 for row in group:
                     rows[one].setdefault(kind, {})[row._replace(target=of[row.target], note=-1)] = None
             for act in component.acts[local]:
-                acts[one][act._replace(target=of[act.target], note=-1)] = None
+                act = act._replace(target=of[act.target], note=-1)
+                if alike and act.price and act.when != "late":
+                    act = act._replace(when="early", depth=0)
+                acts[one][act] = None
         components.append(
             Component(
                 component.name,

@@ -141,14 +141,12 @@ class Verification:
             compiled = compile_scene(self.index, scene)
             judge = Judge(compiled, self.sagas)
             search = Search(Space(compiled.tables, without=settings.without), settings.limit)
-            proved = self._explore(compiled, judge, search)
+            certain, proved = self._explore(compiled, judge, search)
         except (TooLargeError, TooManyQueueContentsError):
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
             return
-        certain = judge.all(search)
-        serious = [one for one in certain if one.code not in {"B6", "B19"}]
+        serious = _serious(certain)
         violated = min((one.faults for one in serious), default=None)
-        proved = proved and violated is None and not search.cut
         self.verdicts.append(Verdict(scene.name, len(search.layers), search.complete, violated, proved, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
@@ -164,11 +162,11 @@ class Verification:
         if settings.candidates and compiled.facts.unknown and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {one.subject for one in certain}, search.cut)
 
-    def _explore(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
+    def _explore(self, compiled: Compiled, judge: Judge, search: Search) -> tuple[list[Violation], bool]:
         """Search, and prove in between: what is clean with one fault may be so with any number, and then the rest is known.
 
         Returns:
-            Whether proof mode finds nothing wrong.
+            The violations, and whether nothing is wrong with any number of faults.
         """
         settings = self.settings
         proved: bool | None = False if settings.without else None
@@ -181,11 +179,14 @@ class Verification:
                 if not judge.all(search):
                     proved = self._is_proved(compiled, judge, search)
                     if proved and comes_to_rest(compiled.tables):
-                        break
+                        return [], True
                 search.complete = complete
+        certain = judge.all(search)
+        if search.cut or _serious(certain):
+            return certain, False
         if proved is None:
-            proved = not search.cut and not judge.all(search) and self._is_proved(compiled, judge, search)
-        return proved
+            proved = self._is_proved(compiled, judge, search)
+        return certain, proved
 
     def _is_proved(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
@@ -305,6 +306,11 @@ MOST_FACTS = 12
 
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""
+
+
+def _serious(found: list[Violation]) -> list[Violation]:
+    """The violations that are not only hints."""
+    return [one for one in found if one.code not in {"B6", "B19"}]
 
 
 @contextmanager
