@@ -168,15 +168,15 @@ class Explored:
         return len(ending) < len(self.free)
 
 
-def random_tables(seed: int, *, cyclic: bool = False) -> Tables:
-    """A small random system; unless cyclic, kinds only cause kinds with higher numbers."""
+def random_tables(seed: int, *, cyclic: bool = False, wide: bool = False) -> Tables:
+    """A small random system; unless cyclic, kinds only cause kinds with higher numbers. Wide ones have more components."""
     rng = random.Random(seed)
-    count = rng.randint(1, 4)
+    count = rng.randint(4, 6) if wide else rng.randint(1, 4)
     components = [Component(f"c{n}") for n in range(count)]
     queues = rng.randint(0, 1)
     owner = rng.randrange(count)
     kinds = []
-    for n in range(rng.randint(2, 6)):
+    for n in range(rng.randint(5, 9) if wide else rng.randint(2, 6)):
         queued = bool(queues) and rng.random() < 0.4
         kinds.append(
             Kind(

@@ -214,8 +214,9 @@ def test_what_is_done_in_the_end_is_seen_to_be_done(name: str):
 
 
 def test_steps_of_others_are_left_out():
+    """Those that lead to a wrong deed are left out by the search itself; these are the others."""
     left = [run.left_out for name in ALL if name not in BAD for run in runs_of(name)]
-    assert sum(number > 0 for number in left) >= 10
+    assert sum(number > 0 for number in left) >= 8
 
 
 def test_the_steps_that_are_needed_cannot_be_left_out():
@@ -579,7 +580,7 @@ def test_sample_runs_come_with_figures(design: str, coordlint: Program):
 
 def test_the_figures_are_those_of_the_search(coordlint: Program):
     told = saga(2)
-    told.verify = Settings(candidates=False)
+    told.verify = Settings(candidates=False, thorough=True)
     (verdict,) = told.verification.verdicts
     assert sum(verdict.layers) == verdict.states
     assert len(verdict.layers) == 3

@@ -238,7 +238,7 @@ def words(judged: Judged, faults: int, *, flow: bool = False) -> str:
         return text if violated is not None else f"{text}: none found as far as SPIN came"
     if violated is None and not judged.endless:
         text += ", except that endless runs were not looked for"
-    return f"{text}; why a flow comes to rest is left to the own engine" if flow else text
+    return f"{text}; why a flow comes to rest is left to the own engine" if flow and violated is None else text
 
 
 def _tell(case: Case, one: Found) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from coordlint.explore.conduct import Conduct, called, exclude
 from coordlint.explore.parts import ONCE
 from coordlint.explore.scene import Scene, affected, in_loops
@@ -30,8 +32,16 @@ class Carriage(Conduct):
     _overtaking: set[int]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
-        found = [kind for key, kind in self.out.kinds.items() if key[0] in {"goal", "order"} and key[-1] is subject]
-        return tuple(found)
+        return self._ears.get(subject, ())
+
+    @cached_property
+    def _ears(self) -> dict[object, tuple[int, ...]]:
+        """What observers hear of each message and workflow; they come before all other kinds."""
+        found: dict[object, tuple[int, ...]] = {}
+        for key, kind in self.out.kinds.items():
+            if key[0] in {"goal", "order"}:
+                found[key[-1]] = (*found.get(key[-1], ()), kind)
+        return found
 
     def reached(self, process: Process) -> tuple[int, ...]:
         """What observers hear when a process that waits has ended well."""
@@ -55,7 +65,8 @@ class Carriage(Conduct):
         """A message between a thread and one of its branches."""
         assert branch.parent is not None
         to = branch.number if what in {"go", "undo"} else branch.parent.number
-        return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=what == "undo")
+        patient = what in {"undo", "undone"} or (what in {"done", "bad"} and branch.parent.in_order(branch.fork))
+        return self.out.kind((what, branch.number), f"{what} of {branch.process.name}", to, patient=patient)
 
     def home(self, process: Process, message: Message, site: int = -1) -> int:
         """The component of a process that takes a message, from that place if it tells them apart."""
@@ -272,6 +283,8 @@ class Carriage(Conduct):
 
     def answers(self, action: Action) -> tuple[int, int]:
         """The kinds of the two answers to a call."""
+        if ("ok", action.id) in self.out.kinds:
+            return self.out.kinds["ok", action.id], self.out.kinds["no", action.id]
         home = self._home_of(action)
         loss, facts = self._unanswered(action) if action.message.channel is None else ("", ())
         name = action.message.name

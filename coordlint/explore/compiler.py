@@ -27,8 +27,6 @@ def compile_scene(
     scene: Scene,
     adverse: frozenset[str] | None = frozenset(),
     changed: Mapping[str, bool] | None = None,
-    *,
-    loose: bool = False,
 ) -> Compiled:
     """The tables of a scene.
 
@@ -37,24 +35,21 @@ def compile_scene(
         scene: what to compile.
         adverse: the unknown facts that are taken for absent, by name; None for all of them.
         changed: facts taken for the other value than declared: repairs that are tried.
-        loose: forget how often a call was tried: it may be given up or repeated at any time. That allows more runs, so what
-            is proved of them is proved of all.
 
     Raises:
         TooLargeError: a component has too many local states, or a handler too many ways through it.
     """
-    return Compiler(index, scene, Facts(adverse, changed), loose=loose).run()
+    return Compiler(index, scene, Facts(adverse, changed)).run()
 
 
 class Compiler(Carriage):
     """One compilation."""
 
-    def __init__(self, index: Index, scene: Scene, facts: Facts, *, loose: bool = False) -> None:
+    def __init__(self, index: Index, scene: Scene, facts: Facts) -> None:
         self.index = index
         self.system = index.system
         self.scene = scene
         self.facts = facts
-        self.loose = loose
         self.out = Compiled(scene, facts, self.system, Tables())
         self.members = set(scene.processes)
         self.homes: dict[Process, int] = {}

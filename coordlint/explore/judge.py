@@ -212,7 +212,7 @@ class Judge(Rests):
 
     def _hits(self, search: Search) -> Iterator[Violation]:
         for (component, local), hit in search.hits.items():
-            path = (*search.path(hit.before), (hit.before, hit.move))
+            path = tuple(search.way(hit))
             if component in self.compiled.parts:
                 yield from self._wrong_deed(component, local, hit.layer, path)
             elif component in self.compiled.threads:
@@ -378,10 +378,11 @@ class Judge(Rests):
         tables = self.compiled.tables
         blamed = " ".join(f"{one.text} {one.damage}" for one in told if one.code != "B19")
         seen: set[tuple[str, int]] = set()
+        emitted = {*tables.initial, *(kind for _, choice in search.fired.values() for kind in choice.emits)}
         for key, number in self.compiled.kinds.items():
             kind = tables.kinds[number]
             thread = self.compiled.threads.get(kind.to)
-            if key[0] != "arrival" or thread is None or number not in search.emitted or (kind.name, kind.to) in seen:
+            if key[0] != "arrival" or thread is None or number not in emitted or (kind.name, kind.to) in seen:
                 continue
             rows = [row for rows in tables.components[kind.to].rows for row in rows.get(number, ())]
             if any(id(row) in search.fired for row in rows) or f"`{kind.name}`" in blamed:

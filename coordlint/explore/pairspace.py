@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.search import _sends_to
 from coordlint.explore.space import MOST, QUEUE_BITS, Move, Space
-from coordlint.explore.tables import Row, bits
+from coordlint.explore.tables import Act, Row, bits, gathered
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
@@ -36,9 +35,10 @@ class PairSpace(Space):
         self._blind: dict[int, Row] = {}
         super().__init__(coupled.tables, inert=inert, persistent=False, without=without)
 
-    def _deliver(self, state: int, kind: int, *, overtaking: bool = False) -> list[Move]:
+    def deliveries(self, state: int, kind: int, *, overtaking: bool = False) -> list[Move]:
         """The deliveries of a kind; a read for which nobody waits any more is not used, and nobody is told of it."""
-        moves = super()._deliver(state, kind, overtaking=overtaking)
+        moves: list[Move] = []
+        self._deliver(state, kind, moves, False, overtaking=overtaking)
         asker = self.coupled.askers.get(kind)
         if asker is None or self.local(state, asker[0]) in asker[1]:
             return moves
@@ -59,13 +59,13 @@ class PairSpace(Space):
             self._blind[id(row)] = row._replace(emits=tuple(one for one in row.emits if one not in self.coupled.looks))
         return self._blind[id(row)]
 
-    def moves(self, state: int, *, only: frozenset[int] | None = None) -> list[Move]:
-        """What can happen next, in a fixed order; `only` restricts it to moves of those components."""
+    def moves(self, state: int, *, calm: bool = False) -> list[Move]:
+        """What can happen next, in a fixed order; if calm, without faults."""
         for kind in self.flight(state):
             if self.tables.kinds[kind].urgent:
-                return self._deliver(state, kind)
+                return self.deliveries(state, kind)
         found = [move for run in (0, 1) for move in self.moves_of(state, run)]
-        return found if only is None else [move for move in found if move.component in only]
+        return [move for move in found if not (calm and move.price)]
 
     def moves_of(self, state: int, run: int) -> list[Move]:
         """What one run can do next; nobody is to be told anything at once."""
@@ -73,14 +73,14 @@ class PairSpace(Space):
         found: list[Move] = []
         for kind in self.flight(state):
             if owners[kind] == run:
-                found += self._deliver(state, kind)
+                found += self.deliveries(state, kind)
         busy = bool(found)
         for number in range(self.tables.queues):
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
                 if owners[kind] == run and (
                     position == 0 or (kinds[kind].overtakes and "overtake" not in self.without)
                 ):
-                    moves = self._deliver(state, kind, overtaking=position > 0)
+                    moves = self.deliveries(state, kind, overtaking=position > 0)
                     found += moves
                     busy = busy or (position == 0 and bool(moves))
         late: list[tuple[int, Move]] = []
@@ -174,8 +174,9 @@ class Runs:
             target = state
             if move.what != "copy":
                 queue = self.kinds[move.kind].queue
-                taken = space._taken(state, move.kind, None, move.what)
-                target = taken if queue >= 0 else taken - space.ones[move.kind]
+                target = (
+                    space._taken(state, move.kind, None, move.what) if queue >= 0 else state - space.ones[move.kind]
+                )
             tells = (move.kind,) if choice is not None else ()
             return Stride(move.price, move, self._settled(target, run), tells)
         target = move.target
@@ -291,3 +292,16 @@ class Runs:
             if content:
                 found = space._store(found, self.kinds[content[0]].queue, content)
         return found
+
+
+def _sends_to(space: Space, number: int) -> list[int]:
+    """By local state: the components that a component may send to from there on, as bit sets."""
+    component = space.tables.components[number]
+    kinds = space.tables.kinds
+    direct, after = [], []
+    for rows, acts in zip(component.rows, component.acts, strict=True):
+        choices: list[Row | Act] = [row for group in rows.values() for row in group]
+        choices += acts
+        direct.append(bits(kinds[kind].to for choice in choices for kind in choice.emits))
+        after.append(sorted({choice.target for choice in choices}))
+    return gathered(after, direct)

@@ -102,15 +102,15 @@ class Rests:
         if not isinstance(flow, Flow) or flow.success is None:
             return
         space = search.space
+        waiting = {s for s in search.terminals if self._is_forsaken(space.locals(s), waited_for=True)}
+        if not waiting:
+            return  # whatever else goes wrong, a process says so
+        ends = {True: waiting, False: {s for s in waiting if self._is_forsaken(space.locals(s))}}
         for state in search.terminals:
-            if search.layers[state] == 0 and self._is_forsaken(space.locals(state)):
+            if search.layers[state] == 0 and state in ends[False]:
                 yield from self._by_design(flow, state, search)
         # A fault is to blame where a goal can be reached in front of it and none behind it.
         open_ = search.leading_to({state for state in search.free if self._has_ended(space.locals(state))})
-        ends = {
-            waited_for: {s for s in search.terminals if self._is_forsaken(space.locals(s), waited_for=waited_for)}
-            for waited_for in (False, True)
-        }
         ways = {waited_for: search.leading_to(aims) for waited_for, aims in ends.items()}
         seen: set[tuple[str, int, int]] = set()
         blamed = 0

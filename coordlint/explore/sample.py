@@ -53,7 +53,7 @@ def sample(index: Index, scene: Scene, fault: str, settings: Settings) -> Sample
         search = Search(Space(compiled.tables, without=settings.without), settings.limit)
         for layer in search.run(settings.faults):
             if settings.progress is not None:
-                settings.progress(f"{scene.name}: layer {layer} complete, {len(search.came):,} states")
+                settings.progress(f"{scene.name}: layer {layer} complete, {len(search.layers):,} states")
     except (TooLargeError, TooManyQueueContentsError):
         return Sample(None, 0, (), -1, True, ())
     path = (
@@ -63,7 +63,7 @@ def sample(index: Index, scene: Scene, fault: str, settings: Settings) -> Sample
     )
     run = _told(compiled, search.space, path) if path else None
     layers, idle = survey(compiled, search)
-    return Sample(run, len(search.came), layers, search.complete, search.cut, idle)
+    return Sample(run, len(search.layers), layers, search.complete, search.cut, idle)
 
 
 def _told(compiled: Compiled, space: Space, path: list[tuple[int, Move]]) -> Run:

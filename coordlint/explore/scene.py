@@ -40,34 +40,39 @@ class Scene(NamedTuple):
 def scenes(index: Index) -> Iterator[Scene]:
     """The scenes of a design: its flows, and the workflows that no flow reaches."""
     system = index.system
+    order = _order(index)
     covered: set[Process] = set()
     for flow in system.flows.values():
         starts: list[Message] = []
         for start in flow.starts:
             starts += [start.message] if isinstance(start, MessageUse) else _triggers(start)
         if starts and not any(message.phantom for message in starts):
-            processes = _closure(index, starts)
+            processes = _closure(index, order, starts)
             covered.update(processes)
             yield Scene(f"flow {flow.name}", flow, processes, tuple(dict.fromkeys(starts)), flow.place)
     for workflow in system.workflows.values():
         if workflow.process not in covered:
-            scene = alone(index, workflow)
+            scene = alone(index, workflow, order)
             covered.update(scene.processes)
             yield scene
 
 
-def alone(index: Index, workflow: Workflow) -> Scene:
+def alone(index: Index, workflow: Workflow, order: dict[Process, int] | None = None) -> Scene:
     """The scene of one workflow, whether or not a flow reaches it."""
     starts = _triggers(workflow)
-    processes = _closure(index, starts, workflow.process)
+    processes = _closure(index, order if order is not None else _order(index), starts, workflow.process)
     return Scene(f"workflow {workflow.name}", workflow, processes, tuple(dict.fromkeys(starts)), workflow.place)
+
+
+def _order(index: Index) -> dict[Process, int]:
+    return {process: number for number, process in enumerate(index.system.processes)}
 
 
 def _triggers(workflow: Workflow) -> list[Message]:
     return [use.message for trigger in workflow.process.triggers for use in trigger.uses]
 
 
-def _closure(index: Index, starts: list[Message], *first: Process) -> tuple[Process, ...]:
+def _closure(index: Index, order: dict[Process, int], starts: list[Message], *first: Process) -> tuple[Process, ...]:
     """Every process that the messages can start, and what those cause."""
     system = index.system
     found: dict[Process, None] = dict.fromkeys(first)
@@ -90,7 +95,6 @@ def _closure(index: Index, starts: list[Message], *first: Process) -> tuple[Proc
             if process not in found and not process.contract and not _only_reads(process, system):
                 found[process] = None
                 todo.append(process)
-    order = {process: number for number, process in enumerate(system.processes)}
     return tuple(sorted(found, key=order.__getitem__))
 
 

@@ -10,16 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from coordlint.explore.space import Move, Space
-from coordlint.explore.tables import Act, Row, bits, reach
-
-
-class Step(NamedTuple):
-    """How a state was reached first: from where, by which move, in which layer."""
-
-    before: int
-    move: Move
-    layer: int
+from coordlint.explore.space import Fan, Move, Space
+from coordlint.explore.tables import Act, Row
 
 
 class Hit(NamedTuple):
@@ -38,190 +30,158 @@ class Search:
         limit: give up when more states than that are known.
 
     Attributes:
-        came: how each known state was reached; None for the first one.
+        came: from where each known state was reached first.
         layers: the layer of each known state.
         terminals: the states without a free move, in the order in which they were found.
         hits: the first move into each wrong local state, by component and local state.
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
-        drops: the kinds that were dropped where nothing took them, with the layer.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
         exhausted: no further fault leads to a new state.
+        spared: with more faults nothing can go wrong, as somebody has proved, so that they were not looked at.
         cut: the limit was reached.
     """
 
     def __init__(self, space: Space, limit: int = 2_000_000) -> None:
         self.space = space
         self.limit = limit
-        self.came: dict[int, Step | None] = {space.initial: None}
+        self.came: dict[int, int] = {}
         self.layers: dict[int, int] = {space.initial: 0}
         self.free: dict[int, list[int]] = {}
         self.terminals: list[int] = []
         self.hits: dict[tuple[int, int], Hit] = {}
         self.fired: dict[int, tuple[int, Row | Act]] = {}
-        self.emitted: set[int] = set()
         self.complete = -1
         self.exhausted = False
+        self.spared = False
         self.cut = False
-        self._sends: list[list[int]] = []
-        self._groups: dict[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], frozenset[int] | None] = {}
-        self._observers = bits(kind.to for kind in space.tables.kinds if kind.urgent)
-        if space.persists:
-            self._sends = [_sends_to(space, number) for number in range(len(space.tables.components))]
+        self._noted: set[Fan] = set()
 
     def run(self, faults: int) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete."""
-        start = [self.space.initial]
-        later: dict[int, Step] = {}
+        later: dict[int, int] = {}
+        frontier = [self.space.initial]
         for layer in range(faults + 1):
-            frontier = start
-            later = {}
-            last = layer == faults
-            while frontier:
-                following: list[int] = []
-                for state in frontier:
-                    self._visit(state, layer, following, later, last=last)
-                if len(self.came) > self.limit:
-                    self.cut = True
-                    return
-                frontier = following
-            self.complete = layer
-            start = []
-            for state, step in later.items():
-                if state not in self.came:
-                    self.came[state] = step
-                    self.layers[state] = layer + 1
-                    start.append(state)
-            yield layer
-            if not start and not last:
+            for state, before in later.items():
+                if state not in self.layers:
+                    self.layers[state] = layer
+                    self.came[state] = before
+                    frontier.append(state)
+            if not frontier:
                 self.complete = faults
                 self.exhausted = True
                 return
+            later = {}
+            while frontier:
+                frontier = self._advance(frontier, layer, later, last=layer == faults)
+                if len(self.layers) > self.limit:
+                    self.cut = True
+                    return
+            self.complete = layer
+            yield layer
 
-    def _visit(self, state: int, layer: int, following: list[int], later: dict[int, Step], *, last: bool) -> None:
-        came, fired = self.came, self.fired
-        targets = self.free[state] = []
-        moves = self._moves(state)
-        for move in moves:
-            choice = move.choice
-            if move.price and last:
-                continue
-            if choice is not None:
-                if id(choice) not in fired:
-                    fired[id(choice)] = (layer + move.price, choice)
-                    self.emitted.update(choice.emits)
-                if choice.error and (move.component, choice.target) not in self.hits:
-                    self.hits[move.component, choice.target] = Hit(state, move, layer + move.price)
-            target = move.target
-            if move.price == 0:
-                targets.append(target)
-                if target not in came:
-                    came[target] = Step(state, move, layer)
-                    self.layers[target] = layer
+    def _advance(self, frontier: list[int], layer: int, later: dict[int, int], *, last: bool) -> list[int]:
+        """Visit states; returns those that were reached from them for the first time without a further fault."""
+        space, layers, came, noted = self.space, self.layers, self.came, self._noted
+        following: list[int] = []
+        for state in frontier:
+            fan = space.fan(state, calm=last)
+            fan = fan.few or fan
+            if fan not in noted:
+                self._note(fan, state, layer)
+            targets = [state + difference for difference, _ in fan.free]
+            self.free[state] = targets
+            for target in targets:
+                if target not in layers:
+                    layers[target] = layer
+                    came[target] = state
                     following.append(target)
-            elif target not in came and target not in later:
-                later[target] = Step(state, move, layer + 1)
-        if not targets:
-            self.terminals.append(state)
+            for difference, _ in fan.paid:
+                target = state + difference
+                if target not in layers and target not in later:
+                    later[target] = state
+            if not targets:
+                self.terminals.append(state)
+        return following
 
-    # -------------------------------------------------------------------------------------------- R4: persistent sets
-
-    def _moves(self, state: int) -> list[Move]:
-        space = self.space
-        if space.persists:
-            group = self._persistent(state)
-            if group is not None:
-                moves = space.moves(state, only=group)
-                free = [move for move in moves if not move.price]
-                # Against ignoring: somebody must get on, or nothing is put off.
-                if free and any(self._settled(move.target) not in self.came for move in free):
-                    return moves
-        return space.moves(state)
-
-    def _settled(self, state: int) -> int:
-        """The state after the observers have heard what they are to hear at once."""
-        kinds = self.space.tables.kinds
-        while any(kinds[kind].urgent for kind in self.space.flight(state)):
-            state = self.space.moves(state)[0].target
-        return state
-
-    def _persistent(self, state: int) -> frozenset[int] | None:
-        """The smallest closed set of components that nobody outside of it can interfere with; None if that is everybody."""
-        space = self.space
-        kinds = space.tables.kinds
-        pending = sorted({kinds[kind].to for kind in space.pending(state)})
-        if len(pending) < 2:
-            return None
-        movable = list(pending)
-        for number in space.acting:
-            acts = space.tables.components[number].acts[space.local(state, number)]
-            if number not in pending and any(act.when not in space.without for act in acts):
-                movable.append(number)
-        direct = tuple([table[space.local(state, number)] for number, table in enumerate(self._sends)])
-        key = (direct, tuple(pending), tuple(movable))
-        if key not in self._groups:
-            self._groups[key] = self._smallest(self._closure(direct), pending, movable)
-        return self._groups[key]
-
-    def _smallest(self, into: list[int], pending: list[int], movable: list[int]) -> frozenset[int] | None:
-        best: frozenset[int] | None = None
-        for seed in pending:
-            # Who tells an observer something is not independent of others who do: it hears at once, so the order matters.
-            group = 1 << seed | (into[seed] & self._observers)
-            members = {seed}
-            grew = True
-            while grew:
-                grew = False
-                for one in movable:
-                    if one not in members and into[one] & group:
-                        members.add(one)
-                        group |= 1 << one | (into[one] & self._observers)
-                        grew = True
-            if len(members) < len(movable) and (best is None or len(members) < len(best)):
-                best = frozenset(members)
-        return best
-
-    def _closure(self, direct: tuple[int, ...]) -> list[int]:
-        """To which components each one may send from its local state on, through others as well, as bit sets."""
-        into = list(direct)
-        changed = True
-        while changed:
-            changed = False
-            for number, reached in enumerate(into):
-                wider, rest = reached, reached
-                while rest:
-                    low = rest & -rest
-                    wider |= into[low.bit_length() - 1]
-                    rest ^= low
-                if wider != reached:
-                    into[number] = wider
-                    changed = True
-        return into
+    def _note(self, fan: Fan, state: int, layer: int) -> None:
+        """Keep what moves show that are tried for the first time; the same moves from elsewhere show nothing new."""
+        self._noted.add(fan)
+        for difference, move in (*fan.free, *fan.paid):
+            choice = move.choice
+            if choice is None:
+                continue
+            faults = layer + move.price
+            if id(choice) not in self.fired or faults < self.fired[id(choice)][0]:
+                self.fired[id(choice)] = (faults, choice)
+            if choice.error:
+                known = self.hits.get((move.component, choice.target))
+                if known is None or faults < known.layer:
+                    self.hits[move.component, choice.target] = Hit(
+                        state, move._replace(target=state + difference), faults
+                    )
 
     # -------------------------------------------------------------------------------------------- what was found
 
     def path(self, state: int) -> list[tuple[int, Move]]:
         """The moves to a state, each with the state before it."""
         found: list[tuple[int, Move]] = []
-        step = self.came[state]
-        while step is not None:
-            found.append((step.before, step.move))
-            step = self.came[step.before]
+        while state in self.came:
+            before = self.came[state]
+            price = self.layers[state] - self.layers[before]
+            found.append((before, next(m for m in self.space.moves(before) if m.target == state and m.price == price)))
+            state = before
         return found[::-1]
+
+    def way(self, hit: Hit) -> list[tuple[int, Move]]:
+        """The moves to a wrong local state, each with the state before it, without those that it does not follow from.
+
+        A persistent set may let others go on first. What a move follows from is what its component did before, and the sending
+        of what it takes; a late timer follows from all before it, because nothing useful must be left.
+        """
+        path = [*self.path(hit.before), (hit.before, hit.move)]
+        causes: list[Move] = []
+        components: set[int] = set()
+        kinds: set[int] = set()
+        calm = False
+        for _, move in reversed(path):
+            emits = move.choice.emits if move.choice is not None else ()
+            if calm or not causes or move.component in components or not kinds.isdisjoint(emits):
+                causes.append(move)
+                components.add(move.component)
+                kinds.add(move.kind)
+                calm = calm or move.what == "late"
+        shorter: list[tuple[int, Move]] = []
+        state = self.space.initial
+        for wanted in reversed(causes):
+            for move in self.space.moves(state):
+                if move[1:5] == wanted[1:5] and move.choice is wanted.choice:
+                    shorter.append((state, move))
+                    state = move.target
+                    break
+            else:
+                return path
+        return shorter
 
     def livelocks(self) -> list[int]:
         """The states from which no terminal state can be reached without a further fault, in the order of their finding."""
-        before: dict[int, list[int]] = {}
-        for state, targets in self.free.items():
-            for target in targets:
-                before.setdefault(target, []).append(state)
         ending = set(self.terminals)
-        stack = list(self.terminals)
-        while stack:
-            for state in before.get(stack.pop(), ()):
+        left: list[int] = []
+        for state in reversed(self.free):  # mostly what follows a state was found later
+            if state in ending or not ending.isdisjoint(self.free[state]):
+                ending.add(state)
+            else:
+                left.append(state)
+        before: dict[int, list[int]] = {}
+        for state in left:
+            for target in self.free[state]:
+                before.setdefault(target, []).append(state)
+        todo = [target for target in before if target in ending]
+        while todo:
+            for state in before.get(todo.pop(), ()):
                 if state not in ending:
                     ending.add(state)
-                    stack.append(state)
-        return [state for state in self.free if state not in ending]
+                    todo.append(state)
+        return [state for state in self.free if state not in ending] if left else []
 
     def leading_to(self, aims: set[int]) -> set[int]:
         """The states from which free moves lead to one of those, these included."""
@@ -326,24 +286,3 @@ class Search:
         while state != target and state in came:
             state = came[state][0]
         return state == target
-
-
-def _sends_to(space: Space, number: int) -> list[int]:
-    """By local state: the components that a component may send to from there on, as bit sets."""
-    component = space.tables.components[number]
-    kinds = space.tables.kinds
-    direct = []
-    for rows, acts in zip(component.rows, component.acts, strict=True):
-        emits = {kind for group in rows.values() for row in group for kind in row.emits}
-        emits.update(kind for act in acts for kind in act.emits)
-        direct.append(bits(kinds[kind].to for kind in sorted(emits)))
-    result = []
-    for reachable in reach(component):
-        sends, local = 0, 0
-        while reachable:
-            if reachable & 1:
-                sends |= direct[local]
-            reachable >>= 1
-            local += 1
-        result.append(sends)
-    return result

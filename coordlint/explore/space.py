@@ -3,13 +3,17 @@
 Local states lie in bit fields at the bottom, ordered queues (numbers of interned contents) above them, and one three-bit
 counter per kind of message on top. The reduction R2 drops a message as soon as it provably cannot change anything any more
 (`inert`); R4 delivers to a closed group of components first where the others cannot interfere (`persistent`).
+
+What can happen depends on the messages in flight and on the local states of few components. So the moves are worked out once
+for each such part of a state (`fan`) and kept as differences, which hold for all states that agree in it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from coordlint.explore.tables import Act, Row, Tables, reach
+from coordlint.explore.persistent import Persistence
+from coordlint.explore.tables import Act, Row, Tables, bits, reach
 
 WIDTH = 3
 MOST = (1 << WIDTH) - 1
@@ -31,6 +35,32 @@ class Move(NamedTuple):
     component: int
     choice: Row | Act | None
     target: int
+
+
+Delivery = tuple[int, str, Row | None, int, tuple[int, ...], int]
+"""A move of a delivery: its price and name, the row, the difference to locals and counter, what is sent, whose use is in doubt."""
+
+
+class Fan:
+    """Moves, each with the difference that it makes to the state.
+
+    Attributes:
+        free: those without a price.
+        paid: the faults.
+        few: the moves of a persistent set (R4); None if that is all of them.
+    """
+
+    __slots__ = ("few", "free", "paid")
+
+    def __init__(
+        self,
+        free: list[tuple[int, Move]],
+        paid: list[tuple[int, Move]],
+        few: Fan | None = None,
+    ) -> None:
+        self.free = free
+        self.paid = paid
+        self.few = few
 
 
 class TooManyQueueContentsError(Exception):
@@ -59,7 +89,6 @@ class Space:
         self.tables = tables
         self.without = without
         self.reduces = inert
-        self.persists = persistent
         self.overflowed: set[int] = set()
         self.offsets: list[int] = []
         self.masks: list[int] = []
@@ -77,15 +106,28 @@ class Space:
         self.contents: list[tuple[int, ...]] = [()]
         self.numbers: dict[tuple[int, ...], int] = {(): 0}
         self._consumers = [kind.to for kind in tables.kinds]
+        self._queued = [kind.queue >= 0 for kind in tables.kinds]
         self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
-        self._reach: dict[int, list[int]] = {}
-        self._needs: dict[tuple[int, int], frozenset[int] | None] = {}
-        self._uses: dict[int, tuple[int, list[tuple[int, frozenset[int]]]]] = {}
+        self._reach = [reach(component) for component in tables.components]
+        self._inert: list[dict[int, tuple[bool, int]]] = [{} for _ in tables.kinds]
+        self._needs: list[dict[int, frozenset[int] | None]] = [{} for _ in tables.kinds]
         self._flights: dict[int, tuple[int, ...]] = {}
-        self._deliveries: dict[tuple[int, int], tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]] = {}
+        self._deliveries: dict[tuple[int, int], tuple[Delivery, ...]] = {}
+        self._actions: dict[tuple[int, int], list[tuple[Act, int, int]]] = {}
         self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
-        self._actions: dict[tuple[int, int], tuple[tuple[Act, int], ...]] = {}
-        self._sends: dict[tuple[int, int], int] = {}
+        self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
+        self._index()
+        self.persistence = Persistence(tables, self._reach, without) if persistent else None
+        telling = self.persistence.telling if self.persistence is not None else []
+        # Every part of a state that moves depend on has the messages, the queues and their consumers, and those who act.
+        self.always = ((1 << (WIDTH * len(tables.kinds) + QUEUE_BITS * tables.queues)) - 1) << (
+            self.shift - QUEUE_BITS * tables.queues
+        )
+        for number in (*self.acting, *telling, *(kind.to for kind in tables.kinds if kind.queue >= 0)):
+            self.always |= self.fields[number]
+        self.read = 0
+        self._parts: dict[int, int] = {}
+        self._fans: dict[int, tuple[list[int], dict[int, list[Fan | None]]]] = {}
         start = 0
         for number, component in enumerate(tables.components):
             start += component.initial << self.offsets[number]
@@ -133,84 +175,155 @@ class Space:
 
     # -------------------------------------------------------------------------------------------- moves
 
-    def moves(self, state: int, *, only: frozenset[int] | None = None) -> list[Move]:
-        """What can happen next, in a fixed order; `only` restricts it to moves of those components."""
-        tables = self.tables
-        kinds = tables.kinds
+    def fan(self, state: int, *, calm: bool = False) -> Fan:
+        """What can happen next, as differences; remembered by the part of the state that it depends on.
+
+        That part is: what is in flight, the local states of those that take it and of those that act by themselves, and
+        whatever was looked at when it was decided which messages have become useless.
+
+        Args:
+            state: where the moves start.
+            calm: no more faults happen.
+        """
+        part = self._parts.get(state >> self.shift)
+        if part is None:
+            part = self._parts[state >> self.shift] = self._part(state)
+        known = self._fans.get(state & part)
+        if known is None:
+            known = self._fans[state & part] = ([part], {})
+        mask, fans = known
+        found = fans.get(state & mask[0])
+        if found is None:
+            found = [None, None]
+        fan = found[calm]
+        if fan is None:
+            if calm and found[0] is not None:
+                fan = self._fan(state, found[0].free, [], calm)
+            else:
+                self.read = 0
+                moves = self.moves(state, calm=calm)
+                if self.read & ~mask[0]:
+                    mask[0] |= self.read
+                    fans.clear()
+                    found = [None, None]
+                free = [(move.target - state, move) for move in moves if not move.price]
+                paid = [(move.target - state, move) for move in moves if move.price]
+                fan = self._fan(state, free, paid, calm)
+            found[calm] = fan
+            fans[state & mask[0]] = found
+        return fan
+
+    def _fan(self, state: int, free: list[tuple[int, Move]], paid: list[tuple[int, Move]], calm: bool) -> Fan:
+        few = None
+        urgent = bool(free) and free[0][1].kind >= 0 and self.tables.kinds[free[0][1].kind].urgent
+        if self.persistence is not None and len(free) > 1 and not urgent:
+            few = self._persistent(self.persistence, state, free, paid, calm)
+        return Fan(free, paid, few)
+
+    def _persistent(
+        self,
+        persistence: Persistence,
+        state: int,
+        free: list[tuple[int, Move]],
+        paid: list[tuple[int, Move]],
+        calm: bool,
+    ) -> Fan | None:
+        """The moves of a persistent set, provided that one of them gets on for good, so that nothing is put off for ever."""
+        seeds = sorted({move.component for _, move in free if move.kind >= 0})
+        movable = sorted({move.component for _, move in (*free, *paid)})
+        if not seeds or len(movable) < 2 or persistence.centre in movable:
+            return None
+        group = persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
+        if group is None:
+            return None
+        free = [step for step in free if group >> step[1].component & 1]
+        for difference, move in free:
+            one = move.component
+            target = self.local(state + difference, one)
+            if move.kind >= 0 and persistence.onward(one, self.local(state, one), target, move.kind):
+                return Fan(free, [step for step in paid if group >> step[1].component & 1])
+        return None
+
+    def _part(self, state: int) -> int:
+        """The mask of what the possible moves of a state depend on, as far as the messages in flight show it."""
+        mask = self.always
+        for kind in self.flight(state):
+            mask |= self.fields[self._consumers[kind]]
+        return mask
+
+    def moves(self, state: int, *, calm: bool = False) -> list[Move]:
+        """What can happen next, in a fixed order; if calm, without faults."""
+        kinds = self.tables.kinds
         found: list[Move] = []
-        busy = False
         flight = self.flight(state)
         for kind in flight:
             if kinds[kind].urgent:
-                return self._deliver(state, kind)
+                self._deliver(state, kind, found, calm)
+                return found
+        busy = False
         for kind in flight:
-            to = kinds[kind].to
-            if only is not None and to not in only:
-                busy = busy or not self.waits(kind, self.local(state, to))
-                continue
-            moves = self._deliver(state, kind)
-            found += moves
-            busy = busy or bool(moves)
-        for number in range(tables.queues):
+            busy |= self._deliver(state, kind, found, calm)
+        for number in range(self.tables.queues):
             for position, kind in enumerate(dict.fromkeys(self.queue(state, number))):
-                to = kinds[kind].to
-                if only is not None and to not in only:
-                    busy = busy or (position == 0 and not self.waits(kind, self.local(state, to)))
-                elif position == 0 or (kinds[kind].overtakes and "overtake" not in self.without):
-                    moves = self._deliver(state, kind, overtaking=position > 0)
-                    found += moves
-                    busy = busy or (position == 0 and bool(moves))
-        self._act(state, found, busy, only)
+                if position == 0:
+                    busy |= self._deliver(state, kind, found, calm)
+                elif kinds[kind].overtakes and "overtake" not in self.without and not calm:
+                    self._deliver(state, kind, found, calm, overtaking=True)
+        self._act(state, found, busy, calm)
         return found
 
-    def _deliver(self, state: int, kind: int, *, overtaking: bool = False) -> list[Move]:
-        to = self.tables.kinds[kind].to
+    def _deliver(self, state: int, kind: int, found: list[Move], calm: bool, *, overtaking: bool = False) -> bool:
+        """Add the moves of a delivery; returns whether there are any."""
+        to = self._consumers[kind]
         local = (state >> self.offsets[to]) & self.masks[to]
         table = self._deliveries.get((kind, local))
         if table is None:
             table = self._deliveries[kind, local] = self._compile(kind, local)
-        found = []
-        for price, what, row, delta, emits in table:
+        queued = self._queued[kind]
+        for price, what, row, delta, emits, doubt in table:
+            if price and (calm or overtaking):
+                continue
             if overtaking:
-                if price:
-                    continue
                 price, what = 1, "overtake"
-            target = self._taken(state + delta, kind, row, what)
+            target = state + delta
+            if queued:
+                target = self._taken(target, kind, row, what)
             if emits:
                 target = self._emit(target, emits)
-            found.append(Move(price, what, kind, to, row, self.norm(target)))
-        return found
+            found.append(Move(price, what, kind, to, row, self.norm(target, doubt)))
+        return bool(table)
 
-    def _compile(self, kind: int, local: int) -> tuple[tuple[int, str, Row | None, int, tuple[int, ...]], ...]:
-        """The moves of a delivery: price, name, row, difference of the locals and the counter, and what is emitted."""
+    def _compile(self, kind: int, local: int) -> tuple[Delivery, ...]:
+        """The moves of a delivery."""
         one = self.tables.kinds[kind]
         offset = self.offsets[one.to]
         taken = self.ones[kind] if one.queue < 0 else 0
-        found: list[tuple[int, str, Row | None, int, tuple[int, ...]]] = []
+        found: list[Delivery] = []
         rows = self.tables.rows(kind, local)
         for row in rows:
             if row.price and "publish" in self.without:
                 continue
             delta = (row.target - local) << offset
             what = "publish" if row.price else "deliver"
-            found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits))
+            doubt = self.doubt(row, one.to, local)
+            found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits, doubt))
             if one.copies and not row.keep and not row.price and "copy" not in self.without:
-                found.append((1, "copy", row, delta, row.emits))
+                found.append((1, "copy", row, delta, row.emits, doubt))
         if not rows and not self.waits(kind, local):
-            found.append((0, "drop", None, -taken, ()))
+            found.append((0, "drop", None, -taken, (), 0))
         if one.loss and one.loss not in self.without and (rows or found):
-            found.append((1, one.loss, None, -taken, ()))
+            found.append((1, one.loss, None, -taken, (), 0))
         return tuple(found)
 
     def waits(self, kind: int, local: int) -> bool:
         """Whether a message that nothing takes here stays until something does."""
         one = self.tables.kinds[kind]
-        return one.patient and bool(self._reaching(one.to)[local] & self._used(kind)[0])
+        return one.patient and bool(self._reach[one.to][local] & self._taking[kind])
 
     def _taken(self, state: int, kind: int, row: Row | None, what: str) -> int:
         """Take the message out of its queue, if it is in one and the move consumes it."""
         queue = self.tables.kinds[kind].queue
-        if queue < 0 or what == "copy" or (row is not None and row.keep):
+        if what == "copy" or (row is not None and row.keep):
             return state
         content = list(self.queue(state, queue))
         content.remove(kind)
@@ -242,17 +355,22 @@ class Space:
                 state = self._store(state, queue, (*content, kind))
         return state
 
-    def _act(self, state: int, found: list[Move], busy: bool, only: frozenset[int] | None) -> None:
+    def _act(self, state: int, found: list[Move], busy: bool, calm: bool) -> None:
         late: list[tuple[int, Move]] = []
         for number in self.acting:
-            if only is not None and number not in only:
-                continue
             local = (state >> self.offsets[number]) & self.masks[number]
-            for act in self.tables.components[number].acts[local]:
-                if act.when in self.without or (act.when == "late" and busy):
+            actions = self._actions.get((number, local))
+            if actions is None:
+                actions = self._actions[number, local] = [
+                    (act, (act.target - local) << self.offsets[number], self.doubt(act, number, local))
+                    for act in self.tables.components[number].acts[local]
+                    if act.when not in self.without
+                ]
+            for act, delta, doubt in actions:
+                if (act.price and calm) or (act.when == "late" and busy):
                     continue
-                target = self._emit(state + ((act.target - local) << self.offsets[number]), act.emits)
-                move = Move(act.price, act.when, -1, number, act, self.norm(target))
+                target = self._emit(state + delta, act.emits)
+                move = Move(act.price, act.when, -1, number, act, self.norm(target, doubt))
                 if act.when == "late":
                     late.append((act.depth, move))
                 else:
@@ -263,26 +381,56 @@ class Space:
 
     # -------------------------------------------------------------------------------------------- R2: inert messages
 
-    def norm(self, state: int) -> int:
-        """The state without the messages that cannot change anything any more."""
-        if not self.reduces:
+    def norm(self, state: int, doubtful: int = -1) -> int:
+        """The state without the messages that cannot change anything any more.
+
+        Args:
+            state: the state.
+            doubtful: the kinds of which it is not known yet, as a bit set.
+        """
+        if not self.reduces or not doubtful:
             return state
-        for kind in self.flight(state):
-            if self.inert(kind, state):
-                state &= ~(MOST << self.places[kind])
+        for kind in self._flights.get(state >> self.shift) or self.flight(state):
+            if doubtful >> kind & 1:
+                to = self._consumers[kind]
+                if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
+                    self.read |= self.fields[to]
+                elif self.inert(kind, state):
+                    state &= ~(MOST << self.places[kind])
         for number in range(self.tables.queues):
             content = self.queue(state, number)
-            kept = tuple(kind for kind in content if not self.inert(kind, state))
+            kept = tuple(kind for kind in content if not (doubtful >> kind & 1 and self.inert(kind, state)))
             if len(kept) != len(content):
                 state = self._store(state, number, kept)
         return state
+
+    def useless(self, some: int, state: int) -> int:
+        """Those of some kinds, as a bit set, that cannot change anything any more."""
+        found = 0
+        while some:
+            low = some & -some
+            some ^= low
+            kind = low.bit_length() - 1
+            to = self._consumers[kind]
+            if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
+                self.read |= self.fields[to]
+            elif self.inert(kind, state):
+                found |= low
+        return found
+
+    def doubt(self, choice: Row | Act | None, component: int, local: int) -> int:
+        """The kinds that a move may make useless, and those that it sends."""
+        if choice is None:
+            return 0
+        return (self.doubtful[component] if choice.target != local else 0) | bits(choice.emits)
 
     def inert(self, kind: int, state: int, path: frozenset[int] = frozenset()) -> bool:
         """Whether no delivery of the kind can ever change anything from this state on; well-founded, so a storm is not inert."""
         to = self._consumers[kind]
         local = (state >> self.offsets[to]) & self.masks[to]
-        key = (kind, local)
-        needs = self._needs[key] if key in self._needs else self.needs(kind, local)
+        self.read |= self.fields[to]
+        table = self._needs[kind]
+        needs = table[local] if local in table else self.needs(kind, local)
         if needs is None:
             return False
         if kind in self._holding and self.waits(kind, local):
@@ -291,56 +439,61 @@ class Space:
             return True
         if kind in path:
             return False
-        path |= {kind}
-        for one in needs:  # noqa: SIM110 (this is the innermost loop)
-            if not self.inert(one, state, path):
-                return False
-        return True
+        key = state & self._hearing[kind]
+        known = self._inert[kind].get(key)
+        if known is None:
+            before, self.read = self.read, self.fields[to]
+            result = all(self.inert(one, state, path | {kind}) for one in needs)
+            known = self._inert[kind][key] = (result, self.read)
+            self.read = before
+        self.read |= known[1]
+        return known[0]
 
     def needs(self, kind: int, local: int) -> frozenset[int] | None:
         """What has to be inert for this kind to be; None if it can change its consumer."""
-        key = (kind, local)
-        if key not in self._needs:
-            reachable = self._reaching(self.tables.kinds[kind].to)[local]
-            changing, emitting = self._changes(kind)
-            if reachable & changing:
-                self._needs[key] = None
+        known = self._needs[kind]
+        if local not in known:
+            reachable = self._reach[self._consumers[kind]][local]
+            if reachable & self._changing[kind]:
+                known[local] = None
             else:
                 emitted: set[int] = set()
-                for one, emits in emitting:
+                for one, emits in self._emitting[kind]:
                     if reachable >> one & 1:
-                        emitted |= emits
-                self._needs[key] = frozenset(emitted)
-        return self._needs[key]
-
-    def _reaching(self, component: int) -> list[int]:
-        if component not in self._reach:
-            self._reach[component] = reach(self.tables.components[component])
-        return self._reach[component]
-
-    def _changes(self, kind: int) -> tuple[int, list[tuple[int, frozenset[int]]]]:
-        """The local states that a delivery can change, as a bit set, and what others emit on it."""
-        if kind not in self._uses:
-            self._index()
-        changing, emitting = self._uses[kind]
-        return changing, emitting
-
-    def _used(self, kind: int) -> tuple[int, None]:
-        """The local states that have a row for the kind, as a bit set."""
-        if not hasattr(self, "_taking"):
-            self._index()
-        return self._taking[kind], None
+                        emitted.update(emits)
+                known[local] = frozenset(emitted)
+        return known[local]
 
     def _index(self) -> None:
-        self._taking = [0] * len(self.tables.kinds)
-        self._uses = {kind: (0, []) for kind in range(len(self.tables.kinds))}
+        """By kind: where it is taken, where it changes its consumer, what is emitted on it; by component: what its moves may make useless."""
+        kinds = self.tables.kinds
+        self._taking = [0] * len(kinds)
+        self._changing = [0] * len(kinds)
+        self._emitting: list[list[tuple[int, frozenset[int]]]] = [[] for _ in kinds]
+        sounding = [0] * len(kinds)
         for component in self.tables.components:
             for local, rows in enumerate(component.rows):
+                bit = 1 << local
                 for kind, group in rows.items():
-                    self._taking[kind] |= 1 << local
-                    changing, emitting = self._uses[kind]
-                    if any(row.target != local for row in group):
-                        self._uses[kind] = (changing | 1 << local, emitting)
-                    emits = frozenset(one for row in group for one in row.emits)
-                    if emits:
-                        emitting.append((local, emits))
+                    self._taking[kind] |= bit
+                    for row in group:
+                        if row.target != local:
+                            self._changing[kind] |= bit
+                        if row.emits:
+                            sounding[kind] |= bit
+                    if sounding[kind] & bit:
+                        self._emitting[kind].append((local, frozenset(one for row in group for one in row.emits)))
+        # Who is told of a message, by its consumer at places where that does not change itself, decides whether it is useless.
+        echoing = [bool(sounding[kind] & ~self._changing[kind]) for kind in range(len(kinds))]
+        self._hearing = [0] * len(kinds)
+        self.doubtful = [0] * len(self.tables.components)
+        for kind in range(len(kinds)):
+            seen, todo = {kind}, [kind]
+            while todo:
+                one = todo.pop()
+                self._hearing[kind] |= self.fields[kinds[one].to]
+                self.doubtful[kinds[one].to] |= 1 << kind
+                if echoing[one]:
+                    new = {more for _, emits in self._emitting[one] for more in emits} - seen
+                    seen |= new
+                    todo += new

@@ -17,12 +17,12 @@ def survey(compiled: Compiled, search: Search) -> tuple[tuple[int, ...], tuple[L
 
     Returns:
         How many states need 0, 1, … faults, and the moves that never occurred, by place and text; none if the search was
-        cut short. Only moves that change a local state count: messages that cannot change anything are not delivered at all.
+        cut short, or spared because of a proof. Only moves that change a local state count: messages that cannot change anything are not delivered at all.
     """
     counts = [0] * (max(search.layers.values(), default=0) + 1)
     for layer in search.layers.values():
         counts[layer] += 1
-    if search.cut:
+    if search.cut or search.spared:
         return tuple(counts), ()
     occurred = {choice.note for _, choice in search.fired.values()}
     seen = {(compiled.notes[note].text, compiled.notes[note].span) for note in occurred if note >= 0}

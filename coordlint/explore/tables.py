@@ -112,21 +112,60 @@ def reach(component: Component) -> list[int]:
     """The local states that can follow each one, itself included, as bit sets: whatever the others do."""
     after: list[list[int]] = []
     for rows, acts in zip(component.rows, component.acts, strict=True):
-        targets: set[int] = {act.target for act in acts}
+        targets = {act.target for act in acts}
         for group in rows.values():
             targets.update(row.target for row in group)
         after.append(sorted(targets))
-    found = [1 << local for local in range(component.size)]
-    changed = True
-    while changed:
-        changed = False
-        for local in range(component.size - 1, -1, -1):
-            bits = found[local]
-            for target in after[local]:
-                bits |= found[target]
-            if bits != found[local]:
-                found[local] = bits
-                changed = True
+    return gathered(after, [1 << local for local in range(component.size)])
+
+
+def gathered(after: list[list[int]], own: list[int]) -> list[int]:
+    """What the nodes of a graph and all that can follow them have of their own, as bit sets.
+
+    One pass over the strongly connected components, each behind all that follow it (R. Tarjan, Depth-first search and linear
+    graph algorithms, 1972), without recursion.
+
+    Args:
+        after: the successors of each node.
+        own: the bit set of each node.
+    """
+    found = [0] * len(after)
+    order = [0] * len(after)
+    low = [0] * len(after)
+    done = [False] * len(after)
+    open_: list[int] = []
+    count = 0
+    for root in range(len(after)):
+        if order[root]:
+            continue
+        walk = [(root, 0)]
+        while walk:
+            node, at = walk.pop()
+            if not order[node]:
+                count += 1
+                order[node] = low[node] = count
+                open_.append(node)
+            targets = after[node]
+            while at < len(targets):
+                target = targets[at]
+                if not order[target]:
+                    break
+                if not done[target]:
+                    low[node] = min(low[node], low[target])
+                at += 1
+            if at < len(targets):
+                walk += [(node, at), (targets[at], 0)]
+            elif low[node] == order[node]:
+                members = open_[open_.index(node) :] if open_[-1] != node else [node]
+                del open_[-len(members) :]
+                result = 0
+                for one in members:
+                    result |= own[one]
+                    for target in after[one]:
+                        result |= found[target]
+                for one in members:
+                    found[one] = result
+                    done[one] = True
     return found
 
 
@@ -136,3 +175,13 @@ def bits(numbers: Iterable[int]) -> int:
     for number in numbers:
         result |= 1 << number
     return result
+
+
+def members(some: int) -> list[int]:
+    """The numbers of a bit set, ascending."""
+    found = []
+    while some:
+        low = some & -some
+        found.append(low.bit_length() - 1)
+        some ^= low
+    return found

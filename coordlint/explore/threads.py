@@ -226,22 +226,14 @@ class Thread:
             self._row(rows, refused, again, f"there is no way back: {self.name} asks `{name}` again", action.id)
         limit = _attempts(action)
         if not compiler.has_timer(action):
-            if limit > 1 and action.message.channel is None and (spot.used < TRIES or compiler.loose):
-                used = spot.used if compiler.loose else spot.used + 1
-                again = Run(spot._replace(used=used, slow=True), request, (action.id,))
+            if limit > 1 and action.message.channel is None and spot.used < TRIES:
+                again = Run(spot._replace(used=spot.used + 1, slow=True), request, (action.id,))
                 what = f"`{name}` fails technically, although it may have been done: {self.name} asks again"
                 self._act(acts, spot, again, "early", 0 if spot.slow else 1, what, action.id)
             return
         timeout = [edge for edge in action.edges if edge.kind == "timeout"]
         unlimited = math.isinf(limit) or not timeout
         text = f"`{name}` is not answered in time"
-        if compiler.loose:
-            again = Run(spot, request, (action.id,))
-            runs = [again, *(() if unlimited else self._fail(action, timeout[0], spot))]
-            for run in runs:
-                self._act(acts, spot, run, "late", 0, text, action.id)
-                self._act(acts, spot, run, "early", 1, text, action.id)
-            return
         most = 2 if unlimited else TRIES
         if unlimited or spot.used < min(limit, most):
             used = min(spot.used + 1, most)
@@ -468,12 +460,20 @@ class Thread:
 
     # -------------------------------------------------------------------------------------------- branches
 
+    def in_order(self, fork: int) -> bool:
+        """Whether the reports of the branches can be heard in their order: all of them are waited for, whatever they say."""
+        return self.actions[fork].mode not in {"any", "interrupting"}
+
     def _gather(self, spot: Spot, fork: int, rows: dict[int, list[Row]]) -> None:
-        """The parent waits for its branches to report."""
+        """The parent waits for its branches to report; if it needs all of them, it hears them in their order.
+
+        A report that comes before its turn waits. That makes no difference to the end, but a branch can then be ordered back
+        only after it has reported itself, so that the branches need not be interleaved.
+        """
         arrived, failed = spot.extra
         branches = self.branches[fork]
         any_ = self.actions[fork].mode == "any"
-        for branch in branches:
+        for branch in branches[arrived : arrived + 1] if self.in_order(fork) else branches:
             for report, bad in (("done", 0), ("bad", 1)):
                 kind = self.compiler.internal(report, branch)
                 count, failures = arrived + 1, failed + bad
@@ -498,7 +498,7 @@ class Thread:
     def _undoing(self, spot: Spot, fork: int, rows: dict[int, list[Row]]) -> None:
         (undone,) = spot.extra
         branches = self.branches[fork]
-        for branch in branches:
+        for branch in branches[undone : undone + 1]:
             kind = self.compiler.internal("undone", branch)
             text = f"{self.name} hears that a branch is undone"
             if undone + 1 < len(branches):

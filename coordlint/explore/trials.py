@@ -172,7 +172,7 @@ class Trials:
                 pass
         except (TooLargeError, TooManyQueueContentsError):
             return None
-        self._spent += len(search.came)
+        self._spent += len(search.layers)
         return search, compiled, observer
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.judge import Judge
 from coordlint.explore.memory import Known, Memory, fingerprint
-from coordlint.explore.proof import prove
+from coordlint.explore.proof import comes_to_rest, prove
+from coordlint.explore.quotient import for_proof
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
@@ -17,11 +20,12 @@ from coordlint.explore.story import tell_violation
 from coordlint.explore.survey import survey
 from coordlint.explore.violation import Violation
 from coordlint.finding import Label, Run, Step
+from coordlint.system import Message
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.graph import Index
-    from coordlint.system import Action
+    from coordlint.system import Action, Process
 
 
 class Settings(NamedTuple):
@@ -41,6 +45,7 @@ class Settings(NamedTuple):
         progress: told about each scene and layer.
         many: from so many scenes on nothing is assumed, and from four times as many on only one fault is looked at; 0 for
             never.
+        thorough: search with all faults even where it is proved already that nothing can go wrong.
     """
 
     faults: int = 2
@@ -55,6 +60,7 @@ class Settings(NamedTuple):
     strict: bool = False
     progress: Callable[[str], None] | None = None
     many: int = 0
+    thorough: bool = False
 
 
 KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
@@ -160,10 +166,13 @@ class Verification:
         if 0 < self.settings.many <= len(found):
             most = 1 if len(found) >= 4 * self.settings.many else self.settings.faults
             self.settings = self.settings._replace(faults=min(self.settings.faults, most), candidates=False)
-        for scene in found:
-            self._verify(scene)
-        if not self.settings.whole:
-            self._pairs()
+        with _uncollected():
+            for scene in found:
+                self._verify(scene)
+                if gc.get_count()[0] > MOST_OBJECTS:
+                    gc.collect()
+            if not self.settings.whole:
+                self._pairs()
         if memory is not None:
             memory.save()
 
@@ -204,54 +213,82 @@ class Verification:
                     Verdict(scene.name, known.states, known.complete, None, False, known.cut, self._loops(scene))
                 )
                 return
-            search = self._search(compiled, settings.faults, settings.limit, scene.name)
+            judge = Judge(compiled, self.sagas)
+            search = Search(Space(compiled.tables, without=settings.without), settings.limit)
+            certain, proved = self._explore(compiled, judge, search)
         except (TooLargeError, TooManyQueueContentsError):
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
             return
-        self._spent += len(search.came)
-        judge = Judge(compiled, self.sagas)
-        certain = [one for one in judge.all(search) if one.faults <= search.complete or not settings.whole]
-        serious = [one for one in certain if one.code not in {"B6", "B19"}]
+        self._spent += len(search.layers)
+        certain = [one for one in certain if one.faults <= search.complete or not settings.whole]
+        serious = _serious(certain)
         violated = min((one.faults for one in serious), default=None)
-        proved = False
-        if violated is None and not search.cut and not settings.without and settings.proof:
-            proved = self._is_proved(scene, judge)
         more = survey(compiled, search) if not settings.whole else ()
         self.verdicts.append(
             Verdict(
-                scene.name, len(search.came), search.complete, violated, proved, search.cut, self._loops(scene), *more
+                scene.name, len(search.layers), search.complete, violated, proved, search.cut, self._loops(scene), *more
             )
         )
         if self._memory is not None and not certain:
-            self._memory.put(name, Known(len(search.came), search.complete, search.cut))
+            self._memory.put(name, Known(len(search.layers), search.complete, search.cut))
         for one in certain:
             repairs: tuple[str, ...] = ()
             tried = 0
-            if settings.repairs and one in serious and not search.cut and len(search.came) <= MOST_STATES * 4:
+            if settings.repairs and one in serious and not search.cut and len(search.layers) <= MOST_STATES * 4:
                 repairs, tried = self._repairs(scene, one, certain, compiled, self._adverse)
             if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
                 text.startswith("an order for ") for text in repairs
             ):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
-        if settings.candidates and not settings.strict and not any(one.code == "B21" for one in certain):
+        # Without unknown facts there is only one way to compile the scene.
+        wanted = settings.candidates and not settings.strict and compiled.facts.unknown
+        if wanted and not any(one.code == "B21" for one in certain):
             self._candidates(scene, {subject for one in certain for subject in one.subjects}, search.cut)
 
     def _loops(self, scene: Scene) -> bool:
         return any(True for process in scene.processes for _ in self.index.system.actions_of(process, "loop"))
 
-    def _is_proved(self, scene: Scene, searched: Judge) -> bool:
-        """Whether proof mode shows that nothing is wrong with any number of faults."""
-        compiled = compile_scene(self.index, scene, self._adverse, loose=True)
-        proof = prove(Space(compiled.tables), self.settings.limit)
-        judge = Judge(compiled, self.sagas, searched.calm)
-        return proof.complete and not proof.hits and not any(True for end in proof.ends for _ in judge.wrong(end))
+    def _explore(self, compiled: Compiled, judge: Judge, search: Search) -> tuple[list[Violation], bool]:
+        """Search, and prove in between: what is clean with one fault may be so with any number, and then the rest is known.
 
-    def _search(self, compiled: Compiled, faults: int, limit: int, name: str = "") -> Search:
+        Returns:
+            The violations, and whether nothing is wrong with any number of faults.
+        """
+        settings = self.settings
+        proved: bool | None = False if settings.without or not settings.proof else None
+        for layer in search.run(settings.faults):
+            if settings.progress is not None:
+                states = f"{len(search.layers):,} states"
+                settings.progress(f"{compiled.scene.name}: complete for {_faults(layer)}, {states}")
+            if layer == 1 < settings.faults and proved is None and not settings.thorough:
+                complete, search.complete = search.complete, settings.faults
+                if not judge.all(search):
+                    proved = self._is_proved(compiled, judge, search)
+                    if proved and comes_to_rest(compiled.tables):
+                        search.spared = True
+                        return [], True
+                search.complete = complete
+        certain = judge.all(search)
+        if search.cut or _serious(certain):
+            return certain, False
+        if proved is None:
+            proved = self._is_proved(compiled, judge, search)
+        return certain, proved
+
+    def _is_proved(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
+        """Whether proof mode shows that nothing is wrong with any number of faults."""
+        tables, behind = for_proof(compiled)
+
+        def fine(end: tuple[int, ...]) -> bool:
+            return not any(True for _ in judge.wrong(tuple(old[local] for old, local in zip(behind, end, strict=True))))
+
+        return prove(Space(tables), min(self.settings.limit, max(MOST_PROVED, len(search.layers))), fine).complete
+
+    def _search(self, compiled: Compiled, faults: int, limit: int) -> Search:
         search = Search(Space(compiled.tables, without=self.settings.without), limit)
-        for layer in search.run(faults):
-            if name and self.settings.progress is not None:
-                self.settings.progress(f"{name}: complete for {_faults(layer)}, {len(search.came):,} states")
+        for _ in search.run(faults):
+            pass
         return search
 
     def _tell(
@@ -321,7 +358,7 @@ class Verification:
         found = found._replace(also=tuple(also for also in found.also if also.subject in one.subjects))
         assumes = tuple(compiled.facts.unknown[name] for name in names)
         everything = Judge(smaller, self.sagas).all(search)
-        repairs, tried = self._repairs(scene, found, everything, smaller, frozenset(names))
+        repairs, tried = self._repairs(scene, found, everything, smaller, frozenset(names), only=frozenset(names))
         self.told.append(self._tell(smaller, search, found, assumes, repairs, tried))
 
     def _used(self, compiled: Compiled, one: Violation) -> Iterator[str]:
@@ -344,15 +381,19 @@ class Verification:
     # -------------------------------------------------------------------------------------------- repairs
 
     def _repairs(
-        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str] | None
-    ) -> tuple[tuple[str, ...], int]:
+        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str] | None,
+        *, only: frozenset[str] = frozenset(),
+    ) -> tuple[tuple[str, ...], int]:  # fmt: skip
         """Flip one fact at a time and search again: what removes the violation and brings nothing new is a repair."""
         before = {(other.code, subject) for other in all_ for subject in other.subjects}
         found: list[str] = []
         tried = 0
+        touched = _touched(compiled, one)
         for name, assumption in compiled.facts.worse.items():
-            if not assumption.repair or tried >= MOST_REPAIRS:
+            if not assumption.repair or tried >= MOST_REPAIRS or (only and name not in only):
                 continue
+            if touched and name.partition("|")[0] not in touched:
+                continue  # what the run does not come to leaves it as it is
             tried += 1
             try:
                 changed = compile_scene(self.index, scene, adverse, {name: True})
@@ -374,6 +415,37 @@ def _without(one: Violation, known: set[str]) -> Violation | None:
     return None
 
 
+def _touched(compiled: Compiled, one: Violation) -> set[str]:
+    """What a run comes to, as the names of facts begin: processes, services, messages and channels."""
+    found: set[str] = set()
+    keys = compiled.keys()
+    processes: dict[Process, None] = {}
+    for _, move in (*one.path, *one.repeats):
+        if move.component in compiled.threads:
+            processes[compiled.threads[move.component].process] = None
+        elif move.component in compiled.parts:
+            part = compiled.parts[move.component]
+            for process in (*(deed.process for deed in part.deeds), *(one.process for one in part.undoings)):
+                processes.update({process: None} if process is not None else {})
+            found.update(f"command {deed.message.name}" for deed in part.deeds)
+        for said in keys.get(move.kind, ()):
+            message = said if isinstance(said, Message) else None
+            if message is not None:
+                channel = message.channel
+                found.update((f"message {message.name}", message.name))
+                found.update((f"channel {channel.name}", channel.name) if channel is not None else ())
+    for process in processes:
+        for action in compiled.system.actions_of(process, "call", "send", "emit"):
+            channel = action.message.channel
+            found.update((f"message {action.message.name}", action.message.name))
+            found.update((f"channel {channel.name}", channel.name) if channel is not None else ())
+        found.update((process.path, f"service {process.service.name}", f"from {process.service.name}"))
+        for trigger in process.triggers:
+            if trigger.via is not None:
+                found.update((f"channel {trigger.via.name}", trigger.via.name))
+    return found
+
+
 def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
     """The choices of a run: the design does not say when which branch is taken, so each is possible."""
     found: dict[int, None] = {}
@@ -387,8 +459,39 @@ def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
 MOST_STATES = 5_000
 """What unknown facts could do is looked for in so many states of a scene."""
 
+MOST_PROVED = 8_000
+"""So many states are worth a proof, or as many as the search has looked at: a proof of wide parallels is larger than that."""
+
+MOST_OBJECTS = 100_000
+"""After so many objects that scenes have left behind, cycles among them are looked for."""
+
+MOST_FACTS = 12
+"""Of so many unknown facts the ones that matter are singled out, each with a search of its own."""
+
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""
+
+
+def _serious(found: list[Violation]) -> list[Violation]:
+    """The violations that are not only hints."""
+    return [one for one in found if one.code not in {"B6", "B19"}]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Spare Python its own search for cycles while scenes are verified: that makes many objects, and hardly a cycle.
+
+    What was there before is left alone.
+    """
+    enabled = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if enabled:
+            gc.enable()
 
 
 def _faults(number: int) -> str:
