@@ -205,8 +205,13 @@ def check(
         selection.off,
         selection.deselected,
         tuple(crashes),
-        verdicts=tuple(design.verification.verdicts) if design.verify or "verification" in design.__dict__ else (),
+        verdicts=tuple(design.verification.verdicts) if _was_run(design) else (),
     )
+
+
+def _was_run(design: Design) -> bool:
+    """Whether the design's model ran, or was to run."""
+    return "verification" in design.__dict__ or getattr(design, "verify", None) is not None
 
 
 def merge(results: Sequence[Result]) -> Result:

@@ -202,7 +202,9 @@ def weaker(text: str) -> list[str]:
     for profile in PROFILES[1:]:
         design = read(text, profile)
         strict = worst(check(design))
-        runs = {(one.violation.place.start, one.violation.place.end) for one in design.verification.told}
+        shown = [one.violation for one in design.verification.told]
+        places = [place for one in shown for place in (one.place, *(also.place for also in one.also))]
+        runs = {(place.start, place.end) for place in places}
         spans = {(f.code, f.subject): f.primary.span for f in run(text).findings if f.code.startswith("VER")}
         told = {key for key, span in spans.items() if (span.start, span.end) in runs}
         missing += [
