@@ -311,9 +311,14 @@ def _alike(compiled: Compiled, one: tuple[int, ...], other: tuple[int, ...]) -> 
 
 
 def test_a_statement_that_never_runs_is_no_obstacle_to_a_proof():
-    source = text(2).replace('s1  succeeds or fails "no"', "s1  succeeds").replace(
-        "P1.Do1 { timeout 2s  attempts 2", "P1.Do1 { timeout 2s  attempts unlimited"
-    )  # fmt: skip
+    source = (
+        text(2)
+        .replace('s1  succeeds or fails "no"', "s1  succeeds")
+        .replace(
+            "P1.Do1 { timeout 2s  attempts 2",
+            "P1.Do1 { timeout 2s  attempts unlimited  on failure { calls P0.Undo0 { timeout 2s  attempts unlimited } }",
+        )
+    )
     design = load("design.coord", stdin=Source("design.coord", source))
     verification = Verification(design.index, design.sagas, Settings())
     assert [told.violation.code for told in verification.told] == ["B19"]

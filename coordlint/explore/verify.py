@@ -220,8 +220,8 @@ class Verification:
             self.verdicts.append(Verdict(scene.name, 0, -1, None, False, True))
             return
         self._spent += len(search.layers)
-        if settings.whole:  # a storm that is seen on the way has no number of faults yet
-            certain = [one for one in certain if one.faults <= search.complete and (one.path or not search.cut)]
+        if settings.whole:  # which kind of message piles up first in a storm depends on the order of the search
+            certain = [one for one in certain if one.faults <= search.complete and not one.subject.startswith("storm ")]
         serious = _serious(certain)
         violated = min((one.faults for one in serious), default=None)
         more = survey(compiled, search) if not settings.whole else ()

@@ -76,6 +76,8 @@ def folded(found: list[Violation]) -> list[Violation]:
         key: tuple[str, ...] = (one.subject, one.code)
         if rest and (one.code in FOLDED or (one.code == "B2" and "the answer to" in one.text)):
             key = (process, one.code)
+        elif one.subject.startswith("storm "):
+            key = ("storm",)
         elif one.subject.startswith("flow ") and one.faults:
             key = ("flow", one.code)
         if key in first:
