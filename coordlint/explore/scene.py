@@ -50,10 +50,16 @@ def scenes(index: Index) -> Iterator[Scene]:
             processes = _closure(index, order, starts)
             covered.update(processes)
             yield Scene(f"flow {flow.name}", flow, processes, tuple(dict.fromkeys(starts)), flow.place)
-    for workflow in system.workflows.values():
-        if workflow.process not in covered:
-            scene = alone(index, workflow, order)
-            covered.update(scene.processes)
+    left = {w.process: alone(index, w, order) for w in system.workflows.values() if w.process not in covered}
+    members = {process: set(scene.processes) for process, scene in left.items()}
+    above: dict[Process, list[Process]] = {}
+    for process in left:
+        for other in left[process].processes:
+            if other in left and other is not process:
+                above.setdefault(other, []).append(process)
+    for process, scene in left.items():
+        # Of workflows that start each other each has a scene, so that it does not matter which of them comes first.
+        if all(other in members[process] for other in above.get(process, ())):
             yield scene
 
 
