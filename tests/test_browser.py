@@ -118,6 +118,13 @@ def visit(browser: Any, address: str, *, wide: int = 1440, dark: bool = False) -
     ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(address)
+    # A large page may still be on its way when other tests keep the machine busy.
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not browser.execute_script(LOADED, address):
+        time.sleep(0.1)
+
+
+LOADED = "return document.readyState === 'complete' && location.href.split('#')[0] === arguments[0].split('#')[0]"
 
 
 def visible(browser: Any) -> int:
