@@ -64,7 +64,6 @@ class Compiler(Carriage):
         self._queues: dict[tuple[str, int], list[int]] = {}
         self._overtaking: set[int] = set()
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
-        self._fences: dict[Process, tuple[bool, tuple[str, ...]]] = {}
         self._repeating = _loops(scene, index)
         self._simple: set[Process] = set()
         self._inside_kinds: dict[int, bool] = {}

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from coordlint.explore.pairs import Pair
     from coordlint.graph import Index
 
-ENDED = ("ended",)
-"""What locks hear at the end of a run."""
-
 
 class Observer(NamedTuple):
     """An observer of the pair: what it looks for, at which entity, and which run (0 or 1) would be hurt."""
@@ -71,7 +68,6 @@ class Coupled(Compiled):
         sizes: how many components each run has; the first run's come first, what both share last.
         owners: by kind: which run sends it.
         observers: by component number.
-        possible: the observers that something could alarm, also those that are left out.
         locks: the entity and the states of each lock, by component number.
         requests: the requests to locks, by kind.
         gates: the first request to a lock for each kind that has to pass one.
@@ -86,7 +82,6 @@ class Coupled(Compiled):
     sizes: tuple[int, int] = (0, 0)
     owners: list[int] = field(default_factory=list)
     observers: dict[int, Observer] = field(default_factory=dict)
-    possible: tuple[Observer, ...] = ()
     locks: dict[int, tuple[Key, list[Held]]] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     gates: dict[int, int] = field(default_factory=dict)
@@ -201,7 +196,6 @@ class Coupler:
         self.out.sizes = (len(first.components), len(second.components))
         found = [self._survey(half) for half in self.halves]
         observers = self._observers([one.touched for one in found])
-        self.out.possible = tuple(observers)
         if self.focus is not None:
             observers = [observer for observer in observers if observer in self.focus]
         twins = all(one._replace(hurt=1 - one.hurt) in observers for one in observers)

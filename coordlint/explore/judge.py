@@ -62,8 +62,8 @@ class Judge(Rests):
         for state in search.terminals:
             faults = search.layers[state]
             for code, subject, text, damage, place in self.ended(search.space.locals(state)):
-                if code == "rest" or (code, subject) in seen:
-                    continue  # how a flow comes to rest is told by its causes, in `_at_rest`
+                if (code, subject) in seen:
+                    continue
                 path = search.path(state)
                 if place in self.asked and self._asked(path, self.asked[place]):
                     continue

@@ -36,7 +36,6 @@ class Search:
         hits: the first move into each wrong local state, by component and local state.
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
-        exhausted: no further fault leads to a new state.
         spared: with more faults nothing can go wrong, as somebody has proved, so that they were not looked at.
         cut: the limit was reached.
     """
@@ -51,7 +50,6 @@ class Search:
         self.hits: dict[tuple[int, int], Hit] = {}
         self.fired: dict[int, tuple[int, Row | Act]] = {}
         self.complete = -1
-        self.exhausted = False
         self.spared = False
         self.cut = False
         self._noted: set[Fan] = set()
@@ -68,7 +66,6 @@ class Search:
                     frontier.append(state)
             if not frontier:
                 self.complete = faults
-                self.exhausted = True
                 return
             later = {}
             while frontier:

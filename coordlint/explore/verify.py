@@ -466,9 +466,6 @@ MOST_PROVED = 8_000
 MOST_OBJECTS = 100_000
 """After so many objects that scenes have left behind, cycles among them are looked for."""
 
-MOST_FACTS = 12
-"""Of so many unknown facts the ones that matter are singled out, each with a search of its own."""
-
 MOST_REPAIRS = 40
 """So many changes are tried for one violation."""
 
