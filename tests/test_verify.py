@@ -21,12 +21,18 @@ def verified(settings: Settings | None = None, **changes: Any) -> Verification:
     return Verification(design.index, design.sagas, settings or Settings(candidates=False))
 
 
-def test_a_correct_saga_of_twelve_steps_holds_for_any_number_of_faults():
-    verification = verified(Settings())
+PUBLISHING = STEPS - 1
+"""The twelve-step saga with everything a design can get right: behind its last step it publishes an event that others act on."""
+
+
+@pytest.mark.parametrize("announced", [None, PUBLISHING], ids=["asking", "publishing"])
+def test_a_correct_saga_of_twelve_steps_holds_for_any_number_of_faults(announced: int | None):
+    verification = verified(Settings(), announced=announced)
     assert [verdict.words for verdict in verification.verdicts] == ["holds for any number of faults"]
     assert verification.told == []
 
 
+@pytest.mark.parametrize("announced", [None, PUBLISHING], ids=["asking", "publishing"])
 @pytest.mark.parametrize("at", [0, 5, STEPS - 1])
 @pytest.mark.parametrize(
     ("changes", "code", "faults"),
@@ -38,8 +44,10 @@ def test_a_correct_saga_of_twelve_steps_holds_for_any_number_of_faults():
     ],
     ids=["compensation", "idempotency", "durability", "timeout"],
 )
-def test_a_mutant_is_refuted_with_the_fewest_faults(changes: dict[str, str], code: str, faults: int, at: int):
-    verification = verified(at=at, **changes)
+def test_a_mutant_is_refuted_with_the_fewest_faults(
+    changes: dict[str, str], code: str, faults: int, at: int, announced: int | None
+):
+    verification = verified(at=at, announced=announced, **changes)
     if "first" in changes and at == STEPS - 1:
         code, faults = "B11", 1  # nothing behind it can fail: only a step that timed out has to be undone
     assert {(told.violation.code, told.violation.faults) for told in verification.told} == {(code, faults)}
@@ -49,9 +57,10 @@ def test_a_mutant_is_refuted_with_the_fewest_faults(changes: dict[str, str], cod
         assert sum(step.fault for step in told.steps) == faults
 
 
+@pytest.mark.parametrize("announced", [None, PUBLISHING], ids=["asking", "publishing"])
 @pytest.mark.parametrize("at", [0, 5, STEPS - 1])
-def test_a_saga_without_a_fence_may_hang_after_one_fault(at: int):
-    (told,) = verified(Settings(), fences="", at=at).told
+def test_a_saga_without_a_fence_may_hang_after_one_fault(at: int, announced: int | None):
+    (told,) = verified(Settings(), fences="", at=at, announced=announced).told
     assert (told.violation.code, told.violation.faults) == ("B9", 1)
     assert [one.text for one in told.assumes] == [f"`Undo{at}` does not fence a late `Do{at}`"]
     assert told.repairs == (f"let `Undo{at}` fence a late `Do{at}`",)
@@ -67,10 +76,11 @@ def test_without_an_outbox_and_a_limit_it_never_asks_again():
     assert (told.violation.code, told.violation.faults) == ("B14", 1)
 
 
-@pytest.mark.parametrize("after", [0, 5, STEPS - 1])
-def test_without_an_outbox_alone_an_event_of_the_saga_is_lost(after: int):
+@pytest.mark.parametrize("others", ["outbox", "no outbox"])
+@pytest.mark.parametrize("after", [0, 5, PUBLISHING])
+def test_without_the_outbox_of_its_orchestrator_an_event_of_the_saga_is_lost(after: int, others: str):
     assert [one.words for one in verified(announced=after).verdicts] == ["holds for any number of faults"]
-    (told,) = verified(announced=after, outbox="no outbox").told
+    (told,) = verified(announced=after, outbox="no outbox", others=others).told
     assert (told.violation.code, told.violation.faults) == ("B13", 1)
     assert told.repairs == ("an `outbox` for `Orders`",)
 

@@ -20,6 +20,7 @@ def text(
     idempotent: str = "idempotent by id",
     fences: str = "fences",
     outbox: str = "outbox",
+    others: str | None = None,
     state: str = "state in OrdersDb",
     timeout: str = "timeout 2s  attempts 2",
     first: str | None = None,
@@ -34,7 +35,8 @@ def text(
         steps: how many.
         idempotent, fences, timeout, first: of the step `at`: its idempotency, the fence of its compensation, its limit and
             its compensation.
-        outbox: of all services but the one that acts on the event.
+        outbox: of the orchestrator and the participants (not of the service that acts on the event).
+        others: of the participants alone, if it is another one.
         state: where the workflow keeps its state.
         parallel: the steps run side by side.
         name: behind every name, so that several sagas can stand in one design.
@@ -53,7 +55,7 @@ def text(
     for i in range(steps):
         own = (idempotent, fences) if i == at else ("idempotent by id", "fences")
         lines.append(
-            f'service P{i}{n} {{ {outbox}  handles Do{i}{n} {{ {own[0]}  writes StockDb{n}.s{i}  succeeds or fails "no" }}'
+            f'service P{i}{n} {{ {outbox if others is None else others}  handles Do{i}{n} {{ {own[0]}  writes StockDb{n}.s{i}  succeeds or fails "no" }}'
             f"  handles Undo{i}{n} {{ compensates Do{i}{n}  idempotent by id  {own[1]}  writes StockDb{n}.s{i} }} }}"
         )
     kept = state.replace("OrdersDb", f"OrdersDb{n}")
