@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from coordlint.finding import Finding, Label
 from coordlint.parse import parse
 from coordlint.resolve import Part, resolve
-from coordlint.source import Source, SourceError, read_source
+from coordlint.source import Edit, Source, SourceError, edited, read_source
 from coordlint.syntax import Clause, Document, Name, Text
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Design:
     Attributes:
         profile: default, strict or production.
         options: rule options by rule code, for example ``{"SPF106": {"flows": 5}}``.
-        documents: the parsed files, the root first.
+        parts: the parsed files with the prefixes of their names, the root first.
         system: the resolved model.
         problems: syntax, include and reference findings (SYN and REF codes).
         today: the day that dates are held against; without it nothing is past.
@@ -57,7 +57,7 @@ class Design:
 
     def __init__(
         self,
-        documents: tuple[Document, ...],
+        parts: tuple[Part, ...],
         system: System,
         problems: tuple[Finding, ...],
         *,
@@ -66,7 +66,7 @@ class Design:
         today: date | None = None,
         inputs: tuple[str, ...] = (),
     ) -> None:
-        self.documents = documents
+        self.parts = parts
         self.system = system
         self.problems = problems
         self.profile = profile
@@ -75,6 +75,11 @@ class Design:
         self.today = today
         self.verify: Settings | None = None
         self.remember = False
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The parsed files, the root first."""
+        return tuple(part.document for part in self.parts)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -214,13 +219,34 @@ class Design:
 
         if self.verify is not None:
             settings = self.verify._replace(strict=self.verify.strict or self.strict)
-            return Verification(self.index, self.sagas, settings)
+            return Verification(self.index, self.sagas, settings, amended=self._amended)
         from coordlint.explore.memory import Memory
         from coordlint.explore.trials import SHORT
 
         settings = SHORT._replace(strict=self.strict)
         memory = Memory(os.path.realpath(self.sources[0].path), settings) if self.remember else None
         return Verification(self.index, self.sagas, settings, memory)
+
+    def amended(self, edits: Sequence[Edit]) -> Design:
+        """The design as it would be with some edits; its `problems` say whether they fit.
+
+        Args:
+            edits: of its sources, without overlaps.
+        """
+        parts = []
+        for part in self.parts:
+            source = edited(part.document.source, edits)
+            same = source is part.document.source
+            parts.append(part if same else part._replace(document=parse(source)))
+        system, problems = resolve(parts)
+        syntax = [finding for part in parts for finding in part.document.problems]
+        return Design(
+            tuple(parts), system, (*syntax, *problems), profile=self.profile, options=self.options, today=self.today
+        )
+
+    def _amended(self, edits: Sequence[Edit]) -> tuple[Index, Sagas] | None:
+        changed = self.amended(edits)
+        return (changed.index, changed.sagas) if len(changed.problems) <= len(self.problems) else None
 
     @cached_property
     def trials(self) -> Trials:
@@ -274,7 +300,7 @@ def load(
     system, problems = resolve(reader.parts)
     syntax = [finding for part in reader.parts for finding in part.document.problems]
     return Design(
-        tuple(part.document for part in reader.parts),
+        tuple(reader.parts),
         system,
         (*syntax, *reader.problems, *problems),
         profile=profile,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from coordlint.check import Result
 from coordlint.finding import Severity
 from coordlint.format import FormatError, format_source
-from coordlint.source import Source
+from coordlint.source import Source, replaced
 
 ROUNDS = 10
 """A fix may make the next one possible; after so many rounds something goes in circles."""
@@ -147,7 +147,7 @@ class _Work:
             self.before.setdefault(path, source)
             if path not in self.formatted:
                 self.formatted[path] = _laid_out(source) == source.text
-            edited = Source(source.path, _with(source.text, sorted(edits)), bom=source.bom)
+            edited = Source(source.path, replaced(source.text, sorted(edits)), bom=source.bom)
             if self.formatted[path]:
                 edited = Source(source.path, _laid_out(edited), bom=source.bom)
             texts[path] = edited
@@ -158,17 +158,6 @@ def _overlaps(change: _Change, others: Iterable[_Change]) -> bool:
     return any(
         (change.start < other.end and other.start < change.end) or change.start == other.start for other in others
     )
-
-
-def _with(text: str, changes: Sequence[_Change]) -> str:
-    """The text with the changes, whose line ends become those of the text."""
-    newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
-    pieces = []
-    at = 0
-    for change in changes:
-        pieces += [text[at : change.start], change.text.replace("\r\n", "\n").replace("\n", newline)]
-        at = change.end
-    return "".join((*pieces, text[at:]))
 
 
 def _laid_out(source: Source) -> str:

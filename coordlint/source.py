@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
 
 LONGEST_LINE = 100_000
@@ -131,6 +132,28 @@ class Edit(NamedTuple):
 
     span: Span
     text: str
+
+
+def replaced(text: str, changes: Iterable[tuple[int, int, str]]) -> str:
+    """The text with changes, whose line ends become those of the text.
+
+    Args:
+        text: any text.
+        changes: start, end and new text of each, in ascending order and without overlaps.
+    """
+    newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
+    pieces = []
+    at = 0
+    for start, end, new in changes:
+        pieces += [text[at:start], new.replace("\r\n", "\n").replace("\n", newline)]
+        at = end
+    return "".join((*pieces, text[at:]))
+
+
+def edited(source: Source, edits: Iterable[Edit]) -> Source:
+    """The source with the edits that concern it, which do not overlap."""
+    own = sorted((edit.span.start, edit.span.end, edit.text) for edit in edits if edit.span.source is source)
+    return Source(source.path, replaced(source.text, own), bom=source.bom) if own else source
 
 
 def read_source(path: str | PathLike[str], shown: str | None = None) -> Source:

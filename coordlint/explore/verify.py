@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from coordlint.explore.amend import amendments
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.judge import Judge
 from coordlint.explore.memory import Known, Memory, fingerprint
@@ -25,7 +27,12 @@ from coordlint.system import Message
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.graph import Index
+    from coordlint.source import Edit
     from coordlint.system import Action, Process
+
+
+Amended = Callable[[Sequence["Edit"]], "tuple[Index, Sagas] | None"]
+"""Reads a design again with some edits."""
 
 
 class Settings(NamedTuple):
@@ -149,13 +156,16 @@ class Verification:
 
     Args:
         memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
+        amended: the design with some edits, None if they do not fit; without it only facts are tried as repairs.
     """
 
     def __init__(
-        self, index: Index, sagas: Sagas, settings: Settings | None = None, memory: Memory | None = None
-    ) -> None:
+        self, index: Index, sagas: Sagas, settings: Settings | None = None, memory: Memory | None = None,
+        amended: Amended | None = None,
+    ) -> None:  # fmt: skip
         self.index = index
         self.sagas = sagas
+        self._amended = amended
         self.settings = settings or Settings()
         self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
         self.verdicts: list[Verdict] = []
@@ -405,7 +415,42 @@ class Verification:
             after = {(other.code, subject) for other in left for subject in other.subjects}
             if not search.cut and not any(subject == one.subject for _, subject in after) and after <= before:
                 found.append(assumption.repair)
+        if not only:
+            for amendment in amendments(self.index, compiled, one):
+                tried += 1
+                if self._amends(scene, one, all_, amendment.edits, adverse):
+                    found.append(amendment.text)
         return tuple(dict.fromkeys(found)), tried
+
+    def _amends(
+        self, scene: Scene, one: Violation, all_: list[Violation], edits: Sequence[Edit], adverse: frozenset[str] | None
+    ) -> bool:
+        """Whether the violation is gone, and nothing new there, when the source is changed."""
+        changed = self._amended(edits) if self._amended is not None else None
+        if changed is None:
+            return False
+        index, sagas = changed
+        again = next((other for other in scenes(index) if other.name == scene.name), None)
+        if again is None:
+            return False
+        try:
+            compiled = compile_scene(index, again, adverse)
+            search = self._search(compiled, max(one.faults, min(self.settings.faults, 1)), MOST_STATES * 4)
+        except (TooLargeError, TooManyQueueContentsError):
+            return False
+        left = [other for other in Judge(compiled, sagas).all(search) if other.code not in {"B6", "B19"}]
+        after = {subject for other in left for subject in _lasting(other)}
+        before = {subject for other in all_ for subject in _lasting(other)}
+        return not search.cut and not after & set(_lasting(one)[:1]) and after <= before
+
+
+def _lasting(one: Violation) -> list[tuple[str, str]]:
+    """What it is about, in words that an edit elsewhere does not change: without the numbers of statements."""
+    places = [one.place, *(also.place for also in one.also)]
+    return [
+        (re.sub(r"(?<= waits )\d+", "", subject), place.text)
+        for subject, place in zip(one.subjects, places, strict=True)
+    ]
 
 
 def _without(one: Violation, known: set[str]) -> Violation | None:
