@@ -131,7 +131,9 @@ def test_only_the_edits_of_a_source_change_it():
 
 def test_an_amended_design_is_read_without_the_disk(tmp_path: Path):
     (tmp_path / "part.coord").write_text("event Paid\nservice Shop { emits Paid }\n", encoding="utf-8")
-    (tmp_path / "d.coord").write_text('include "part.coord" as shop\nservice Mail { on shop.Paid { } }\n', encoding="utf-8")
+    (tmp_path / "d.coord").write_text(
+        'include "part.coord" as shop\nservice Mail { on shop.Paid { } }\n', encoding="utf-8"
+    )
     design = load(str(tmp_path / "d.coord"))
     (tmp_path / "part.coord").unlink()
     part = design.sources[1]
