@@ -22,6 +22,7 @@ from coordlint.explore.tables import Act, Component, Kind, Row, Rows, Tables
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas, SagaStep
     from coordlint.explore.pairs import Pair
+    from coordlint.explore.parts import Part
     from coordlint.graph import Index
 
 
@@ -94,6 +95,11 @@ class Coupled(Compiled):
     def keys(self) -> dict[int, tuple[object, ...]]:
         """What each kind of message stands for, whichever run it belongs to."""
         return {kind: (key[0], *key[2:]) for key, kind in self.kinds.items()}
+
+    def part(self, component: int) -> Part | None:
+        """The participant that a component of either run is, if it is one."""
+        first = self.sizes[0]
+        return self.halves[0].part(component) if component < first else self.halves[1].part(component - first)
 
 
 class Survey(NamedTuple):

@@ -164,7 +164,7 @@ class Rests:
             left = [f"{deed.name} of {name}" for deed, code, name in deeds if code in STANDING and name != by]
             if left and flow.failure is None:
                 text = f"flow {flow.name} can end without success and leave {listed(left)} done: {by} refuses {no.name}"
-                damage = "nobody announces the failure, and nobody undoes what was done before"
+                damage = f"nobody announces the failure, and nobody undoes {listed(left)}"
                 yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, path)
         if flow.failure is not None:
             waits = self._gatherings(locals_)
