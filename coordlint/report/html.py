@@ -65,6 +65,7 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
     environment.filters["count"] = count
     environment.globals["needs"] = runs.needs
     environment.globals["effects"] = runs.effects
+    environment.globals["place"] = runs.place
     environment.globals["kind_of"] = kind_of
     environment.globals["anchor"] = page.names.anchor
     environment.globals["merged"] = merged

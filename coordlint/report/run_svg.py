@@ -76,7 +76,7 @@ def draw(
         title: the name of the drawing for those who do not see it.
         link: the address of a statement; places are no links without it.
         prefix: begins the id of every step.
-        standalone: make a document of its own, with its title in it.
+        standalone: make a document of its own, with its title and what there is to say in the end.
     """
     if not run.steps:
         return alone("") if standalone else ""
@@ -177,7 +177,7 @@ class _Drawing(Lifelines):
         above = 8 + (LINE_HEIGHT + 1) * len(says) + (LINE_HEIGHT if price else 0) + (10 if says else 0)
         top = above + self.high
         bottom = self._place_rows(top + 12)
-        closes_with = [text for text in closing(self.run) if not text.startswith("effects:")]
+        closes_with = [text for text in closing(self.run) if headed and not text.startswith("effects:")]
         tail = [
             (line, text.startswith("end:"))
             for text in closes_with

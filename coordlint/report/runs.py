@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from itertools import pairwise
 from pathlib import PurePath
@@ -384,14 +383,16 @@ def mermaid(run: Run, title: str = "") -> str:
 
     Args:
         run: what happens.
-        title: stands above it, without the characters that mean something to Mermaid there.
+        title: a note above it.
     """
     names = {name: f"p{number}" for number, name in enumerate(participants(run.steps))}
+    keys = list(names.values())
+    ends = f"{keys[0]},{keys[-1]}" if len(keys) > 1 else "".join(keys)
     found = ["sequenceDiagram"]
-    if title:
-        found.append(f"  title {one_line(re.sub('[`#;<>%{}]', ' ', shown(title)))}")
     for name, key in names.items():
         found.append(f"  {'actor' if name in run.outside else 'participant'} {key} as {entity(name)}")
+    if keys and title:
+        found.append(f"  Note over {ends}: {_broken(title)}")
     indent = "  "
     for step in run.steps:
         if run.repeats_from and step.number == run.repeats_from:
@@ -412,10 +413,9 @@ def mermaid(run: Run, title: str = "") -> str:
             found.append(f"{indent}Note over {to}: {_broken(f'{number}{word}{step.text}')}")
     if run.repeats_from:
         found.append("  end")
-    keys = list(names.values())
-    if keys and run.end:
-        ends = f"{keys[0]},{keys[-1]}" if len(keys) > 1 else keys[0]
-        texts = [f"end - {run.end}", *([f"effects - {effects(run.ends())}"] if run.ends() else [])]
+    texts = [f"end - {run.end}"] if run.end else []
+    texts += [f"effects - {effects(run.ends())}"] if run.ends() else []
+    if keys and texts:
         found.append(f"  Note over {ends}: {'<br/>'.join(map(_broken, texts))}")
     return "\n".join(found) + "\n"
 
