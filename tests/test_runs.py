@@ -426,7 +426,7 @@ def test_a_title_names_the_kinds_of_faults():
     (run,) = runs_of("VER008-1")
     assert needs(run) == "1 fault: a late answer"
     twice = run._replace(faults=2, steps=(*run.steps, run.steps[2]), left_out=3)
-    assert needs(twice) == "2 faults: a late answer (2×), 3 steps of others left out"
+    assert needs(twice) == "2 faults: a late answer (2×), 3 unrelated steps left out"
     assert needs(run._replace(faults=0, steps=())) == "no fault"
 
 
@@ -629,7 +629,7 @@ def test_markdown_folds_a_mermaid_diagram():
 def test_all_closing_words_are_there():
     (run,) = runs_of("VER008-1")
     assert closing(run) == [
-        "end: the effect of `ReserveStock` is there twice",
+        "end: the effect of `ReserveStock` is there twice: it writes `StockDb.stock`",
         "effects: Inventory `ReserveStock` 2×",
         "repair (each re-verified): make `ReserveStock` idempotent · none of 3 other single changes helps",
     ]

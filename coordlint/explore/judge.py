@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from coordlint.analysis.effects import entity_text
 from coordlint.explore.obligations import awaited, listed, mandatory
 from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Deed, Part
 from coordlint.explore.rests import Rests
@@ -110,6 +111,15 @@ class Judge(Rests):
         what = awaited(action, self.system.actions)
         text = f"{thread.name} can wait for ever for {what}"
         return "B2", f"{thread.name} waits {number}", text, self._never_ends(thread), action.span
+
+    def _doubled(self, thread: Thread) -> tuple[str, str]:
+        """The fact and the damage of a second start."""
+        names = [f"`{use.message.name}`" for trigger in thread.process.triggers for use in trigger.uses]
+        if thread.process.kind == "workflow" or not names:
+            text = f"{thread.name} can be started twice for the same case"
+            return text, f"two instances of {thread.name} work on the same case"
+        text = f"{thread.name} can handle {listed(names, any_=True)} twice for the same case"
+        return text, f"what {thread.name} does on {listed(names, any_=True)} is done twice"
 
     def _never_ends(self, thread: Thread) -> str:
         """What it means that a process is stuck: a service has other work, so it is said what it does not finish."""
@@ -231,8 +241,7 @@ class Judge(Rests):
                     yield Violation("B5", f"{thread.name} broken", hit.layer, text, damage, thread.process.place, path)
                     continue
                 code = "B8" if hit.layer else "B7"
-                text = f"{thread.name} can be started twice for the same case"
-                damage = f"two instances of {thread.name} work on the same case"
+                text, damage = self._doubled(thread)
                 yield Violation(code, f"{thread.name} twice", hit.layer, text, damage, thread.process.place, path)
             else:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
@@ -266,10 +275,14 @@ class Judge(Rests):
                 yield Violation("B10", deed.name, faults, text, damage, deed.span, path)
 
     def _deed_text(self, deed: Deed) -> str:
-        """What an action does outside of the design's data, in the words of the design."""
-        acts = self.system.actions_of(deed.process, "act") if deed.process is not None else ()
-        texts = dict.fromkeys(action.text for action in acts if action.text)
-        return f": {listed(list(texts))}" if texts else ""
+        """What an action does, in the words of the design: its acts or, without any, what it writes."""
+        if deed.process is None:
+            return ""
+        texts = [action.text for action in self.system.actions_of(deed.process, "act") if action.text]
+        writes = [one for action in self.system.actions_of(deed.process, "write") for one in action.entities]
+        if not texts and writes:
+            texts = [f"it writes {listed([f'`{entity_text((one.store, one.entity))}`' for one in writes])}"]
+        return f": {listed(texts)}" if texts else ""
 
     def _before(self, step: tuple[int, Move], component: int) -> int:
         return self.space.local(step[0], component)

@@ -74,6 +74,11 @@ class Deed(NamedTuple):
     name: str
     span: Span
 
+    @property
+    def done(self) -> str:
+        """What one says of it: commands are done, events are handled."""
+        return "handled" if self.message.kind == "event" else "done"
+
 
 class Undoing(NamedTuple):
     """A handler that compensates deeds of the same ledger."""
@@ -155,7 +160,7 @@ class Part:
             for course in courses:
                 if course.ok:
                     after = _with(codes, index, LATE if code == EMPTIED else DONE)
-                    text = f"{deed.name} is done" if code != EMPTIED else f"{deed.name} is done after its compensation"
+                    text = f"{deed.name} is {deed.done}" + (" after its compensation" if code == EMPTIED else "")
                 else:
                     after, text = _with(codes, index, REFUSED), f"{deed.name} is refused"
                 yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail)
@@ -164,7 +169,7 @@ class Part:
             again, why = compiler.repeats(deed)
             for course in good:
                 emits = course.emits if again else ()
-                text = f"{deed.name} is recognised and not done again" + (
+                text = f"{deed.name} is recognised and not {deed.done} again" + (
                     "" if again or not course.emits else "; its events are not repeated either"
                 )
                 yield self._row(codes, emits, caller, True, text, deed, course.trail, why if course.emits else ())
@@ -172,7 +177,7 @@ class Part:
             for course in good:
                 after = _with(codes, index, TWICE)
                 yield self._row(
-                    after, course.emits, caller, True, f"{deed.name} is done again", deed, course.trail, facts
+                    after, course.emits, caller, True, f"{deed.name} is {deed.done} again", deed, course.trail, facts
                 )
         elif code == REFUSED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused again", deed, ())
@@ -183,7 +188,7 @@ class Part:
                 return
             for course in good:
                 after = _with(codes, index, HUNG)
-                text = f"{deed.name} is done after its compensation"
+                text = f"{deed.name} is {deed.done} after its compensation"
                 yield self._row(after, course.emits, caller, True, text, deed, course.trail, why)
         elif code == FENCED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused: its compensation came first", deed, ())

@@ -178,7 +178,7 @@ class Thread:
         needed = compiler.joined(self.process)
         for kind, caller in compiler.triggers(self.process, self.number):
             key = compiler.trigger_of(kind)
-            what = f" on `{compiler.out.tables.kinds[kind].name}`" if self.process.kind != "workflow" else ""
+            what = self._on(kind)
             seen = frozenset(spot.extra) | {key}
             if needed and not needed <= seen:
                 target = Spot(("arm", -1), extra=tuple(sorted(seen)))
@@ -189,11 +189,16 @@ class Thread:
             for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
                 self._row(rows, kind, run, f"{self.name} starts{what}", self.entry)
 
+    def _on(self, kind: int) -> str:
+        """What a service starts to work on; a workflow says it by its name."""
+        return f" on `{self.compiler.out.tables.kinds[kind].name}`" if self.process.kind != "workflow" else ""
+
     def _again(self, spot: Spot, rows: dict[int, list[Row]]) -> None:
         """Its trigger comes again while it runs, or after it has ended."""
         compiler = self.compiler
         guarded, facts = compiler.guarded(self.process)
         for kind, caller in compiler.triggers(self.process, self.number):
+            what = self._on(kind)
             if (
                 not guarded
                 and spot.where[0] != "twice"
@@ -201,7 +206,7 @@ class Thread:
                 and not compiler.is_repeated(kind)
             ):
                 run = Run(spot._replace(where=("twice", -1)), (), ())
-                self._row(rows, kind, run, f"{self.name} starts a second time", self.entry, facts)
+                self._row(rows, kind, run, f"{self.name} starts a second time{what}", self.entry, facts)
             elif spot.where[0] in {"done", "failed"} and self.process.kind != "workflow" and compiler.is_repeated(kind):
                 for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
                     self._row(rows, kind, run, f"{self.name} starts for the next one", self.entry)

@@ -43,7 +43,7 @@ SMALL = 11
 BESIDE = 330
 """Pixels for the words beside the lifelines."""
 
-EFFECTS = 190
+EFFECTS = 240
 """Pixels for what has been executed and undone, at most."""
 
 SIDE = "effects so far"
@@ -51,6 +51,9 @@ SIDE = "effects so far"
 
 MOST_LINES = 4
 """So many lines of words for one step; what does not fit is told when pointed at."""
+
+SHORT = 0.8
+"""How far the arrow of a message goes that nobody takes."""
 
 LINE_HEIGHT = 15
 
@@ -137,7 +140,8 @@ class _Drawing(Lifelines):
         if self._slants(step) and a != b:
             near = self.column[step.receiver]
             return (near, near + 1, self._room(step) + 30) if near == a else (near - 1, near, self._room(step) + 30)
-        return a, max(b, a + 1), self._room(step) + (46 if a == b else 34)
+        short = 1 / SHORT if step.move in LOST else 1
+        return a, max(b, a + 1), (self._room(step) + 34) * short if a != b else self._room(step) + 46
 
     def _slants(self, step: Step) -> bool:
         """Whether its message was on its way for longer than from the row before."""
@@ -293,7 +297,7 @@ class _Drawing(Lifelines):
         start, end = self.x[self.column[step.sender]], self.x[self.column[step.receiver]]
         origin, level = self._origin(step), self.rows[step.number].level
         if step.move in LOST:
-            return start + (end - start) * 0.8, origin + (level - origin) * 0.8
+            return start + (end - start) * SHORT, origin + (level - origin) * SHORT
         return end - (1 if end > start else -1), level
 
     def _arrow(self, drawn: Line, row: Row, pen: Pen, color: str) -> None:
@@ -324,7 +328,8 @@ class _Drawing(Lifelines):
             anchor = "end" if direction > 0 else "start"
             pen.words(text, end - 12 * direction, row.level + 13, self._room(step) + 8, SIZE, color, anchor)
         else:
-            pen.words(text, (start + end) / 2, row.level - 7, max(abs(end - start) - 20, 20), SIZE, color, "middle")
+            room = max(abs(reach - start) - 20, 20)
+            pen.words(text, (start + reach) / 2, row.level - 7, room, SIZE, color, "middle")
 
 
 def _small(words: list[str]) -> str:

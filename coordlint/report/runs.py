@@ -167,7 +167,7 @@ def needs(run: Run) -> str:
     which = [f"{kind} ({n}×)" if (n := kinds.count(kind)) > 1 else kind for kind in dict.fromkeys(kinds)]
     parts = [count(run.faults, "fault") + (f": {' and '.join(which)}" if which else "") if run.faults else "no fault"]
     if run.left_out:
-        parts.append(f"{count(run.left_out, 'step')} of others left out")
+        parts.append(f"{count(run.left_out, 'unrelated step')} left out")
     return ", ".join(parts)
 
 
