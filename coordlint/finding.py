@@ -58,7 +58,7 @@ class Effect(NamedTuple):
         undone: how often it was undone, likewise.
         state: `done`, `refused`, `undone`; `cancelled` if its compensation came first and a late one will be refused, `overtaken`
             if it came first and nothing remembers that, `late` if it was done behind such a compensation.
-        source: who asks for it, where several do and each is an occurrence of its own.
+        source: what it follows or who asks for it, such as `after OrderPlaced`, where each makes an occurrence of its own.
         key: tells it apart from the other entries of the run.
     """
 

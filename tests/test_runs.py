@@ -286,6 +286,21 @@ def test_a_run_counts_what_is_executed_and_undone(name: str):
             assert (entry.state in {"cancelled", "overtaken", "late"}) == (codes[key] in {"fenced", "emptied", "late"})
 
 
+@each_design
+def test_a_step_says_what_its_ledger_says(name: str):
+    for run in runs_of(name):
+        for step in run.steps:
+            for entry in step.ledger:
+                told = re.search(
+                    rf"`{re.escape(entry.action)}` (is done|is handled|takes effect|is refused)", step.text
+                )
+                if told is not None:
+                    assert (told[1] == "is refused") == (entry.state == "refused"), step.text
+                    assert entry.executed or entry.state == "refused"
+                else:
+                    assert entry.undone or entry.state in {"overtaken", "cancelled"}, step.text
+
+
 def test_left_out_steps_are_not_in_the_ledger():
     runs = [run for name in SMALL for run in runs_of(name) if run.left_out]
     assert runs
@@ -310,12 +325,43 @@ def test_the_effects_in_the_end(name: str, ends: str):
     assert effects(run.ends()) == ends
 
 
+TWO_WAYS = """
+command Buy, Renew
+event Changed
+store Db
+external service User { sends A.Buy  sends A.Renew }
+service A { outbox
+  handles Buy { idempotent by id  writes Db.a  emits Changed }
+  handles Renew { idempotent by id  writes Db.b  emits Changed or fails Refused }
+}
+event Refused
+command Pay
+service B { outbox  on Changed { idempotent by id  writes Db.c  sends C.Pay } }
+service C { handles Pay { not idempotent  acts "pays" } }
+flow F { starts with Buy or Renew from User  succeeds with Pay }
+"""
+
+
+def test_occurrences_of_an_event_are_told_apart():
+    design = load("two.coord", stdin=Source("two.coord", TWO_WAYS))
+    design.verify = Settings(candidates=False)
+    twice = next(told.run for told in design.verification.told if told.violation.code == "B7")
+    assert twice is not None
+    assert effects(twice.ends()) == (
+        "A `Buy` 1×, `Renew` 1× · B `Changed` after Buy 1×, `Changed` after Renew 1× · C `Pay` 2×"
+    )
+    assert twice.end == "the effect of `Pay` is there twice: pays"
+
+
 def test_a_compensation_that_comes_first_is_told_by_its_fence():
     entry = Effect("ReserveStock", "Inventory", 0, 0, "cancelled")
     assert effect(entry) == ("`ReserveStock`", "cancelled before it came")
     assert effect(entry._replace(state="overtaken")) == ("`ReserveStock`", "undone before it came")
     assert effect(entry._replace(executed=2, undone=1, state="done")) == ("`ReserveStock`", "2×, undone 1×")
-    assert effect(entry._replace(executed=1, state="done", source="Shop")) == ("`ReserveStock` from Shop", "1×")
+    assert effect(entry._replace(executed=1, state="done", source="after Order")) == (
+        "`ReserveStock` after Order",
+        "1×",
+    )
 
 
 # ------------------------------------------------------------------------------------------------ what never came

@@ -40,5 +40,11 @@ class Ledgers:
         )
 
     def _source(self, deed: Deed) -> str:
-        """Who sends what makes this another occurrence of the action."""
-        return self.compiled.system.actions[deed.site].process.service.name if deed.site >= 0 else ""
+        """What makes this another occurrence of the action: what it follows, or who sends it."""
+        if deed.site < 0:
+            return ""
+        process = self.compiled.system.actions[deed.site].process
+        names = [use.message.name for trigger in process.triggers for use in trigger.uses]
+        if process.kind == "handler" and names:
+            return f"after {' or '.join(dict.fromkeys(names))}"
+        return f"from {process.name if process.kind == 'workflow' else process.service.name}"

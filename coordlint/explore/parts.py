@@ -205,7 +205,8 @@ class Part:
             return
         keep = self.compiler.redelivers(kind)
         for sent in sorted({0, len(published) - 1}):
-            text = f"{deed.name} takes effect, then the service crashes before it publishes"
+            what = "takes effect" if course.ok else "is refused"
+            text = f"{deed.name} {what}, then the service crashes before it publishes"
             text += " and answers" if caller >= 0 else ""
             note = self.compiler.note(text, deed.span, (*facts, *why), course.trail)
             lost = set(published[sent:])

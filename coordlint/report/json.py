@@ -137,7 +137,7 @@ def _effect(effect: Effect) -> dict[str, Any]:
     return {
         "action": effect.action,
         "by": effect.by,
-        **({"asked_by": effect.source} if effect.source else {}),
+        **({"occurrence": effect.source} if effect.source else {}),
         "executed": effect.executed,
         "undone": effect.undone,
         "state": effect.state,

@@ -118,7 +118,7 @@ def marks_of(step: Step) -> str:
 
 def effect(entry: Effect) -> tuple[str, str]:
     """An entry of a ledger: the action, and what has become of it, such as `2×, undone 1×`."""
-    source = f" from {entry.source}" if entry.source else ""
+    source = f" {entry.source}" if entry.source else ""
     numbers = f"{entry.executed}×" + (f", undone {entry.undone}×" if entry.undone else "")
     return f"`{entry.action}`{source}", STATES.get(entry.state, numbers)
 
