@@ -369,7 +369,8 @@ class Coupler:
                     rows[kind] = (Row(at(held), (request.denied,), note=self._say(text, place)),)
                 else:
                     after = held._replace(waiting=tuple(sorted({*held.waiting, kind})))
-                    text = f"{who}: {request.step.label} waits for the lock of `{entity}`"
+                    held_by = f"case {held.holder + 1}"
+                    text = f"{who}: {request.step.label} waits for the lock of `{entity}`, which {held_by} holds"
                     rows[kind] = (Row(at(after), (), note=self._say(text, place)),)
             for kind, run in endings.items():
                 left = tuple(one for one in held.waiting if asking[one].run != run)
