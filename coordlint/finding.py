@@ -48,6 +48,29 @@ class Fix(NamedTuple):
     safe: bool = False
 
 
+class Effect(NamedTuple):
+    """What has become of an action so far in a run: one entry of a ledger.
+
+    Attributes:
+        action: the name of the command or event that asks for it.
+        by: who executes it.
+        executed: how often it was executed; 2 stands for more as well.
+        undone: how often it was undone, likewise.
+        state: `done`, `refused`, `undone`; `cancelled` if its compensation came first and a late one will be refused, `overtaken`
+            if it came first and nothing remembers that, `late` if it was done behind such a compensation.
+        source: what it follows or who asks for it, such as `after OrderPlaced`, where each makes an occurrence of its own.
+        key: tells it apart from the other entries of the run.
+    """
+
+    action: str
+    by: str
+    executed: int
+    undone: int
+    state: str
+    source: str = ""
+    key: tuple[int, int] = (0, 0)
+
+
 class Step(NamedTuple):
     """A step of a run.
 
@@ -64,6 +87,7 @@ class Step(NamedTuple):
         reply: `done` or `refused` where the message is the answer to a call.
         sent: the step that sent the message; 0 if it was there from the beginning.
         bad: whether the property is violated here.
+        ledger: the actions whose executions, compensations, refusals or cancellations this step changes, as they are behind it.
     """
 
     number: int
@@ -78,6 +102,7 @@ class Step(NamedTuple):
     reply: str = ""
     sent: int = 0
     bad: bool = False
+    ledger: tuple[Effect, ...] = ()
 
 
 class Run(NamedTuple):
@@ -112,6 +137,10 @@ class Run(NamedTuple):
     unsent: tuple[Label, ...] = ()
     left_out: int = 0
     outside: tuple[str, ...] = ()
+
+    def ends(self) -> tuple[Effect, ...]:
+        """The ledger in the end: every action that a step of the run has changed, in the order in which they come up."""
+        return tuple({effect.key: effect for step in self.steps for effect in step.ledger}.values())
 
 
 class Claim(NamedTuple):

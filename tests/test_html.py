@@ -249,6 +249,10 @@ def test_a_hundred_services_fit_into_a_megabyte():
     assert len(text.encode()) <= 1_000_000
     assert Page(text).problems == []
     assert "Map of contexts" in text
+    faulty = loaded(generated(100).replace("idempotent by id  writes", "not idempotent  writes", 4))
+    text = render(faulty, verified(faulty), engine=graphviz.engine)
+    assert len(text.encode()) <= 1_000_000
+    assert text.count("effects so far") == 2
 
 
 @pytest.mark.slow

@@ -33,12 +33,25 @@ from coordlint.explore.search import Search
 from coordlint.explore.space import Space
 from coordlint.explore.story import Tale, _joined, tell_violation
 from coordlint.explore.verify import Settings
-from coordlint.finding import Finding, Label, Run, Step
+from coordlint.finding import Effect, Finding, Label, Run, Step
 from coordlint.report import drawing, render
 from coordlint.report import page as pages
 from coordlint.report.html import render as render_html
 from coordlint.report.run_svg import draw
-from coordlint.report.runs import COLUMNS, LANES, Diagram, closing, lines, mermaid, participants, sentences
+from coordlint.report.runs import (
+    COLUMNS,
+    LANES,
+    NOTE,
+    Diagram,
+    closing,
+    effect,
+    effects,
+    lines,
+    mermaid,
+    needs,
+    participants,
+    sentences,
+)
 from coordlint.report.runs import text as run_text
 from coordlint.report.style import painter
 from coordlint.rule import document, index
@@ -238,6 +251,119 @@ def test_a_copy_knows_its_original_and_a_late_message_its_beginning():
     assert "(sent in step 1)" in "\n".join(sentences(late.steps))
 
 
+# ------------------------------------------------------------------------------------------------ ledgers
+
+EXECUTES = {"done", "late", "twice", "hung"}
+UNDOES = {"undone", "undone twice"}
+
+
+@each_design
+def test_a_run_counts_what_is_executed_and_undone(name: str):
+    """Counted by the states before and after each move, and not from what the ledger in the end says."""
+    for compiled, search, one in cases(name):
+        run = tell_violation(compiled, search.space, one)
+        if run is None or run.left_out:
+            continue
+        executed, undone = dict[tuple[int, int], int](), dict[tuple[int, int], int]()
+        codes: dict[tuple[int, int], str] = {}
+        ahead, cycle = _joined(search.space, one)
+        for state, move in (*ahead, *cycle):
+            part = compiled.parts.get(move.component)
+            if part is None or move.choice is None:
+                continue
+            before, after = part.codes[search.space.local(state, move.component)], part.codes[move.choice.target]
+            for number, (was, code) in enumerate(zip(before, after, strict=True)):
+                if was != code and part.deeds[number].tracked:
+                    key = (move.component, number)
+                    codes[key] = code
+                    executed[key] = executed.get(key, 0) + (code in EXECUTES)
+                    undone[key] = undone.get(key, 0) + (code in UNDOES)
+        ends = {entry.key: entry for entry in run.ends()}
+        assert list(ends) == list(codes)
+        for key, entry in ends.items():
+            assert (entry.executed, entry.undone) == (executed[key], undone[key])
+            assert (entry.state == "refused") == (codes[key] == "refused")
+            assert (entry.state in {"cancelled", "overtaken", "late"}) == (codes[key] in {"fenced", "emptied", "late"})
+
+
+@each_design
+def test_a_step_says_what_its_ledger_says(name: str):
+    for run in runs_of(name):
+        for step in run.steps:
+            for entry in step.ledger:
+                told = re.search(
+                    rf"`{re.escape(entry.action)}` (is done|is handled|takes effect|is refused)", step.text
+                )
+                if told is not None:
+                    assert (told[1] == "is refused") == (entry.state == "refused"), step.text
+                    assert entry.executed or entry.state == "refused"
+                else:
+                    assert entry.undone or entry.state in {"overtaken", "cancelled"}, step.text
+
+
+def test_left_out_steps_are_not_in_the_ledger():
+    runs = [run for name in SMALL for run in runs_of(name) if run.left_out]
+    assert runs
+    for run in runs:
+        told = {(step.receiver, step.message) for step in run.steps}
+        assert all((entry.by, entry.action) in told for entry in run.ends())
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("VER008-1", "Inventory `ReserveStock` 2×"),
+        ("VER009-1", "Inventory `ReserveStock` 1×, undone 0×"),
+        ("VER010-1", "Inventory `ReserveStock` 1×, undone 2× · Payments `ChargeCard` refused"),
+        ("VER012-1", "Inventory `ReserveStock` 1×, undone 1× · Payments `ChargeCard` 1×"),
+        ("VER017-1", "Seats (1) `TakeSeat` 1× · Seats (2) `TakeSeat` 1×"),
+        ("VER018-1", "Orders (1) `HoldOrder` 1× · Credit (2) `HoldCredit` 1×"),
+    ],
+)
+def test_the_effects_in_the_end(name: str, ends: str):
+    (run,) = runs_of(name)
+    assert effects(run.ends()) == ends
+
+
+TWO_WAYS = """
+command Buy, Renew
+event Changed
+store Db
+external service User { sends A.Buy  sends A.Renew }
+service A { outbox
+  handles Buy { idempotent by id  writes Db.a  emits Changed }
+  handles Renew { idempotent by id  writes Db.b  emits Changed or fails Refused }
+}
+event Refused
+command Pay
+service B { outbox  on Changed { idempotent by id  writes Db.c  sends C.Pay } }
+service C { handles Pay { not idempotent  acts "pays" } }
+flow F { starts with Buy or Renew from User  succeeds with Pay }
+"""
+
+
+def test_occurrences_of_an_event_are_told_apart():
+    design = load("two.coord", stdin=Source("two.coord", TWO_WAYS))
+    design.verify = Settings(candidates=False)
+    twice = next(told.run for told in design.verification.told if told.violation.code == "B7")
+    assert twice is not None
+    assert effects(twice.ends()) == (
+        "A `Buy` 1×, `Renew` 1× · B `Changed` after Buy 1×, `Changed` after Renew 1× · C `Pay` 2×"
+    )
+    assert twice.end == "the effect of `Pay` is there twice: pays"
+
+
+def test_a_compensation_that_comes_first_is_told_by_its_fence():
+    entry = Effect("ReserveStock", "Inventory", 0, 0, "cancelled")
+    assert effect(entry) == ("`ReserveStock`", "cancelled before it came")
+    assert effect(entry._replace(state="overtaken")) == ("`ReserveStock`", "undone before it came")
+    assert effect(entry._replace(executed=2, undone=1, state="done")) == ("`ReserveStock`", "2×, undone 1×")
+    assert effect(entry._replace(executed=1, state="done", source="after Order")) == (
+        "`ReserveStock` after Order",
+        "1×",
+    )
+
+
 # ------------------------------------------------------------------------------------------------ what never came
 
 WAITS = """
@@ -329,8 +455,33 @@ def test_a_long_run_folds_calls_with_their_answers():
 def test_with_too_many_participants_there_are_only_numbered_lines():
     crowded = next(run for name in SMALL for run in runs_of(name) if len(participants(run.steps)) > LANES)
     found = run_text(crowded.steps, plain)
-    assert len(found) == len(lines(crowded.steps))
+    numbers = [line.split()[0] for line in found if line.split()[0].replace("-", "").isdigit()]
+    assert numbers == [line.number for line in lines(crowded.steps)]
     assert not any("|" in line for line in found)
+
+
+@each_design
+def test_no_line_of_a_run_is_wider_than_a_terminal(name: str):
+    out = render(result_of(name), "full")
+    for told in re.findall(r"^ *= run: .*\n((?: .*\n)*?) *\|?$", out, re.M):
+        long = [line for line in told.splitlines() if len(line) > 120 and " " in line.strip()]
+        assert not [line for line in long if max(map(len, line.split())) < 60]
+
+
+def test_a_title_names_the_kinds_of_faults():
+    (run,) = runs_of("VER008-1")
+    assert needs(run) == "1 fault: a late answer"
+    twice = run._replace(faults=2, steps=(*run.steps, run.steps[2]), left_out=3)
+    assert needs(twice) == "2 faults: a late answer (2×), 3 unrelated steps left out"
+    assert needs(run._replace(faults=0, steps=())) == "no fault"
+
+
+def test_notes_of_mermaid_are_broken():
+    (run,) = runs_of("VER017-1")
+    text = mermaid(run, "VER017 broken-isolation: " + "long words " * 9)
+    assert "  Note over p0,p4: VER017 broken-isolation#58; long words" in text
+    for note in re.findall(r"Note over [^:]*: (.*)", text):
+        assert all(len(re.sub(r"#\d+;", "?", line)) <= NOTE for line in note.split("<br/>"))
 
 
 def test_colours_repeat_what_words_say():
@@ -397,6 +548,8 @@ def test_drawings_are_sound(name: str):
             assert (group[0].text or "").startswith(f"{step.number}. ")
             assert [a.get("href") for a in group.iter() if a.tag.endswith("}a")] == [f"#L{step.span.line}"]
             said = "".join(group.itertext())
+            for entry in (entry for one in line.steps for entry in one.ledger):
+                assert all(word.replace("`", "") in said for word in effect(entry))
             assert ("FAULT" in said) == step.fault
             assert ("BAD" in said) == step.bad, said
 
@@ -424,7 +577,7 @@ def test_equal_bytes_whatever_the_hash_seed(design: str, form: tuple[str, ...]):
 
 def test_the_signs_of_a_drawing():
     lost, late, twice = (draw(runs_of(name)[0], title="t") for name in ("VER016-1", "VER009-1", "VER008-1"))
-    assert "✕ never arrives" in lost
+    assert "✕ never taken" in lost
     assert "l12 12m0 -12l-12 12" in lost
     assert 'stroke-dasharray="7 4"' in twice
     assert 'stroke-dasharray="7 4"' not in lost
@@ -452,16 +605,17 @@ HOSTILE = st.one_of(
 @given(sender=HOSTILE, receiver=HOSTILE, message=HOSTILE, said=HOSTILE)
 def test_hostile_names_break_no_form(sender: str, receiver: str, message: str, said: str):
     span = Span(Source("d.coord", "event A"), 0, 5)
+    ledger = (Effect(message, receiver, 2, 1, "done", sender), Effect(message, receiver, 0, 0, "refused", key=(0, 1)))
     steps = (
-        Step(1, "copy", sender, receiver, message, said, span, True, 0),
+        Step(1, "copy", sender, receiver, message, said, span, True, 0, ledger=ledger),
         Step(2, "lose", receiver, sender, message, said, span, True, 0, sent=1),
         Step(3, "deliver", sender, receiver, message, said, span, False, 1, bad=True),
     )
     run = Run("B8", said, 2, steps=steps, end=said, repairs=(said,), unsent=(Label(span, said),))
     svg = draw(run, title=said, standalone=True)
     assert_is_sound(svg)
-    text = mermaid(run)
-    assert len(text.splitlines()) == 1 + len(participants(steps)) + 3 + (sender != receiver) * 0 + 3 + 1
+    text = mermaid(run, said)
+    assert len(text.splitlines()) == 1 + len(participants(steps)) + 1 + 3 + (sender != receiver) * 0 + 3 + 1
     assert "<script" not in text
     for row, _, _ in Diagram(steps).rows():
         assert row.isascii()
@@ -491,9 +645,14 @@ def test_machine_formats_are_valid(name: str):
             continue
         assert said["run"]["needs"]["faults"] == run.faults
         assert [step["n"] for step in said["run"]["steps"]] == [step.number for step in run.steps]
+        changed = [(entry["by"], entry["action"]) for step in said["run"]["steps"] for entry in step["ledger"]]
+        assert list(dict.fromkeys(changed)) == [(entry["by"], entry["action"]) for entry in said["run"]["ends"]]
         locations = entry["codeFlows"][0]["threadFlows"][0]["locations"]
         essential = [number for number, one in enumerate(locations, 1) if one["importance"] == "essential"]
         assert essential == [step.number for step in run.steps if step.fault or step.bad]
+        for step, location in zip(run.steps, locations, strict=True):
+            state = {entry.action: effect(entry)[1] for entry in step.ledger}
+            assert {key: value["text"] for key, value in location.get("state", {}).items()} == state
         levels = {step.receiver: one["nestingLevel"] for step, one in zip(run.steps, locations, strict=True)}
         assert len(set(levels.values())) == len(levels), "a level for each participant"
         assert run.end in entry["message"]["text"]
@@ -516,7 +675,8 @@ def test_markdown_folds_a_mermaid_diagram():
 def test_all_closing_words_are_there():
     (run,) = runs_of("VER008-1")
     assert closing(run) == [
-        "end: the effect of `ReserveStock` is there twice",
+        "end: the effect of `ReserveStock` is there twice: it writes `StockDb.stock`",
+        "effects: Inventory `ReserveStock` 2×",
         "repair (each re-verified): make `ReserveStock` idempotent · none of 3 other single changes helps",
     ]
 

@@ -264,14 +264,20 @@ def _show(told: list[Shown], form: str, output: str | None, color: str) -> int:
             )
         text = draw(told[0].run, title=told[0].title, link=_address, standalone=True)
     elif form == "mermaid":
-        text = "\n".join(f"%% {one_line(one.title)}\n{runs.mermaid(one.run)}" for one in told)
+        text = "\n".join(f"%% {one_line(one.title)}\n{runs.mermaid(one.run, one.title)}" for one in told)
     else:
         paint = painter(colored(color) if output is None else color == "always")
         lines = []
         for one in told:
             steps = [f"  {line}" for line in runs.text(one.run.steps, paint, one.run.repeats_from)]
-            tail = [f"  {one_line(line)}" for line in runs.closing(one.run)]
-            lines += [paint(one_line(one.title), "strong"), *steps, *tail, *(f"  {line}" for line in one.figures), ""]
+            tail = [
+                f"  {line}"
+                for text in runs.closing(one.run)
+                for line in runs.folded(one_line(text), text.index(": ") + 2)
+            ]
+            price = [f"  {runs.needs(one.run)}"] if one.run.property else []
+            title = paint(one_line(one.title), "strong")
+            lines += [title, *price, *steps, *tail, *(f"  {line}" for line in one.figures), ""]
         text = "\n".join(lines)
     if output is None:
         write(text, utf8=form != "text")

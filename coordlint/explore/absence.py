@@ -131,7 +131,16 @@ class Absence:
                     return Label(action.span, f"`{name}` was lost{self.tale.within(n)}, and nobody asks again")
                 if not any(sent.kind in awaited for sent in event.sends):
                     return Label(action.span, f"`{name}` was not answered: {self._at(n)}")
+        asked = [sent for event in self.tale.events for sent in event.sends if self._asks(sent.kind, action)]
+        crash = [n for n, event in enumerate(self.tale.events) if event.move.what == "publish"]
+        if not asked and crash:
+            return Label(action.span, f"`{name}` was never sent: {self._at(crash[-1])}")
         return Label(action.span, f"nobody answers `{name}`")
+
+    def _asks(self, kind: int, action: Action) -> bool:
+        """Whether a kind of message is the request of a call."""
+        key = self.tale.key(kind)
+        return key[0] == "request" and key[1] == action.id
 
     def _is_of(self, number: int, process: Process) -> bool:
         """Whether an event is a move of that process."""

@@ -256,7 +256,7 @@ class Carriage(Conduct):
                 name,
                 f"{called(process)} drops what comes before it is awaited",
                 process.place,
-                "on unexpected park",
+                "`on unexpected park`",
             )
             service = action.process.service if action is not None else None
             kind = self._travelling(key, message, number, message.channel, service, None, patient=keeps)

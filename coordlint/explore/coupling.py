@@ -22,6 +22,7 @@ from coordlint.explore.tables import Act, Component, Kind, Row, Rows, Tables
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas, SagaStep
     from coordlint.explore.pairs import Pair
+    from coordlint.explore.parts import Part
     from coordlint.graph import Index
 
 
@@ -94,6 +95,11 @@ class Coupled(Compiled):
     def keys(self) -> dict[int, tuple[object, ...]]:
         """What each kind of message stands for, whichever run it belongs to."""
         return {kind: (key[0], *key[2:]) for key, kind in self.kinds.items()}
+
+    def part(self, component: int) -> Part | None:
+        """The participant that a component of either run is, if it is one."""
+        first = self.sizes[0]
+        return self.halves[0].part(component) if component < first else self.halves[1].part(component - first)
 
 
 class Survey(NamedTuple):
@@ -363,7 +369,8 @@ class Coupler:
                     rows[kind] = (Row(at(held), (request.denied,), note=self._say(text, place)),)
                 else:
                     after = held._replace(waiting=tuple(sorted({*held.waiting, kind})))
-                    text = f"{who}: {request.step.label} waits for the lock of `{entity}`"
+                    held_by = f"case {held.holder + 1}"
+                    text = f"{who}: {request.step.label} waits for the lock of `{entity}`, which {held_by} holds"
                     rows[kind] = (Row(at(after), (), note=self._say(text, place)),)
             for kind, run in endings.items():
                 left = tuple(one for one in held.waiting if asking[one].run != run)

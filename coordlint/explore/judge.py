@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from coordlint.analysis.effects import entity_text
 from coordlint.explore.obligations import awaited, listed, mandatory
-from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
+from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Deed, Part
 from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
@@ -92,7 +93,9 @@ class Judge(Rests):
                 standing = [name for name, _, code, _ in self._ledger(number, locals_) if code in STANDING]
                 if standing:
                     text = f"{thread.name} forgets what it has done when its host crashes"
-                    damage = f"{listed(standing)} stay done, and nobody goes on or undoes them"
+                    many = len(standing) > 1
+                    damage = f"{listed(standing)} {'stay' if many else 'stays'} done, and nobody goes on or undoes "
+                    damage += "them" if many else "it"
                     yield "B14", thread.name, text, damage, thread.process.place
             elif where == "failed":
                 yield from self._half_undone(number, thread, locals_)
@@ -107,7 +110,23 @@ class Judge(Rests):
         action = self.system.actions[number]
         what = awaited(action, self.system.actions)
         text = f"{thread.name} can wait for ever for {what}"
-        return "B2", f"{thread.name} waits {number}", text, f"{thread.name} never ends", action.span
+        return "B2", f"{thread.name} waits {number}", text, self._never_ends(thread), action.span
+
+    def _doubled(self, thread: Thread) -> tuple[str, str]:
+        """The fact and the damage of a second start."""
+        names = [f"`{use.message.name}`" for trigger in thread.process.triggers for use in trigger.uses]
+        if thread.process.kind == "workflow" or not names:
+            text = f"{thread.name} can be started twice for the same case"
+            return text, f"two instances of {thread.name} work on the same case"
+        text = f"{thread.name} can handle {listed(names, any_=True)} twice for the same case"
+        return text, f"what {thread.name} does on {listed(names, any_=True)} is done twice"
+
+    def _never_ends(self, thread: Thread) -> str:
+        """What it means that a process is stuck: a service has other work, so it is said what it does not finish."""
+        names = [f"`{use.message.name}`" for trigger in thread.process.triggers for use in trigger.uses]
+        if thread.process.kind == "workflow" or not names:
+            return f"{thread.name} never ends"
+        return f"{thread.name} never finishes {listed(names, any_=True)}"
 
     def _half_undone(
         self, number: int, thread: Thread, locals_: tuple[int, ...]
@@ -222,13 +241,12 @@ class Judge(Rests):
                     yield Violation("B5", f"{thread.name} broken", hit.layer, text, damage, thread.process.place, path)
                     continue
                 code = "B8" if hit.layer else "B7"
-                text = f"{thread.name} can be started twice for the same case"
-                damage = f"two instances of {thread.name} work on the same case"
+                text, damage = self._doubled(thread)
                 yield Violation(code, f"{thread.name} twice", hit.layer, text, damage, thread.process.place, path)
             else:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
                 if note is not None:
-                    damage = "the declared order is broken"
+                    damage = f"{self.compiled.scene.name} breaks its promise: {note.text}"
                     yield Violation(
                         "B20", note.text, hit.layer, f"{note.text}, against the declared order", damage, note.span, path
                     )
@@ -238,13 +256,13 @@ class Judge(Rests):
     ) -> Iterator[Violation]:
         part = self.compiled.parts[component]
         before = part.codes[self._before(path[-1], component)]
-        for deed, code, was in zip(part.deeds, part.codes[local], before, strict=True):
+        for index, (deed, code, was) in enumerate(zip(part.deeds, part.codes[local], before, strict=True)):
             if code == was:
                 continue
             if code == TWICE:
                 by = f" by {deed.process.service.name}" if deed.process and deed.message.kind == "event" else ""
                 text = f"{deed.name} can be executed twice{by}"
-                damage = f"the effect of {deed.name} is there twice"
+                damage = f"the effect of {deed.name} is there twice{self._deed_text(deed)}"
                 yield Violation("B8" if faults else "B7", deed.name, faults, text, damage, deed.span, path)
             elif code == HUNG:
                 text = f"{deed.name} can be executed after its compensation"
@@ -252,8 +270,19 @@ class Judge(Rests):
                 yield Violation("B9", deed.name, faults, text, damage, deed.span, path)
             elif code == TWICE_UNDONE:
                 text = f"{deed.name} can be undone twice"
-                damage = f"the compensation of {deed.name} takes effect twice"
+                undoing = listed([f"`{one.message.name}`" for one in part.undoings if index in one.of])
+                damage = f"{undoing} takes effect twice for one {deed.name}"
                 yield Violation("B10", deed.name, faults, text, damage, deed.span, path)
+
+    def _deed_text(self, deed: Deed) -> str:
+        """What an action does, in the words of the design: its acts or, without any, what it writes."""
+        if deed.process is None:
+            return ""
+        texts = [action.text for action in self.system.actions_of(deed.process, "act") if action.text]
+        writes = [one for action in self.system.actions_of(deed.process, "write") for one in action.entities]
+        if not texts and writes:
+            texts = [f"it writes {listed([f'`{entity_text((one.store, one.entity))}`' for one in writes])}"]
+        return f": {listed(texts)}" if texts else ""
 
     def _before(self, step: tuple[int, Move], component: int) -> int:
         return self.space.local(step[0], component)
@@ -278,9 +307,13 @@ class Judge(Rests):
             seen |= places
             if cycle and all(move.what == "deliver" and move.component in self.compiled.parts for _, move in cycle):
                 names = list(dict.fromkeys(f"`{self.compiled.tables.kinds[move.kind].name}`" for _, move in cycle))
-                text, damage, code = f"{listed(names)} cause each other for ever", "messages go round for ever", "B4"
+                text, code = f"{listed(names)} cause each other for ever", "B4"
+                damage = f"{listed(names)} {'go' if len(names) > 1 else 'goes'} round for ever"
             else:
-                text, damage, code = f"{scene.name} can go on for ever without coming to an end", "it never ends", "B3"
+                text, code = f"{scene.name} can go on for ever without coming to an end", "B3"
+                asked = [self.compiled.tables.kinds[move.kind] for _, move in cycle if move.kind >= 0]
+                names = list(dict.fromkeys(f"`{kind.name}`" for kind in asked if kind.to in self.compiled.parts))
+                damage = f"{scene.name} never ends" + (f", and {listed(names)} comes again and again" if names else "")
             words = " ".join(place.text.split())
             path = tuple(search.path(state))
             yield Violation(

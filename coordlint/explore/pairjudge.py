@@ -78,10 +78,10 @@ def _words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
     name = NAMES[observer.anomaly]
     if observer.anomaly == "overwritten":
         text = f"{name} of {entity}: {own} can overwrite what {other} has written since it was read"
-        damage = f"the update by {other} is lost"
+        damage = f"what {'the other run' if other == 'another' else other} has written to {entity} is lost"
     elif observer.anomaly == "overwriting":
         text = f"{name} of {entity}: undoing {own} can overwrite what {other} has written"
-        damage = f"the update by {other} is lost"
+        damage = f"what {'the other run' if other == 'another' else other} has written to {entity} is lost"
     elif observer.anomaly == "dirty":
         text = f"{name} of {entity}: {own} can end well with what {other} takes back"
         damage = f"{own} counts as done on the strength of a state that never came to stay"
@@ -105,7 +105,7 @@ def _deadlocks(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
     own, other = _runs(coupled, 0)
     held, taken = (f"`{entity_text(coupled.locks[waits[run][0]][0])}`" for run in (1, 0))
     text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
-    damage = "neither run ever ends, and what they have locked stays locked"
+    damage = f"neither run ever ends, and {held} and {taken} stay locked"
     place = coupled.requests[waits[0][1]].step.place
     yield Violation(
         "B18", f"{' and '.join(_names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns)

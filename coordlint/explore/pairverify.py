@@ -18,7 +18,7 @@ from coordlint.explore.pairs import BY_VALUE, LOCK, Pair, declared
 from coordlint.explore.scene import Assumption
 from coordlint.explore.space import TooManyQueueContentsError
 from coordlint.explore.spots import TooLargeError
-from coordlint.explore.story import tell
+from coordlint.explore.story import Tale
 from coordlint.explore.verify import Settings, Told, Verdict
 from coordlint.finding import Run
 
@@ -180,11 +180,12 @@ def _told(
     # What a lock lets pass is taken at once, and is still to be seen.
     kinds = [kind if kind.name in {"note", "end"} else kind._replace(urgent=False) for kind in coupled.tables.kinds]
     shown = replace(coupled, tables=replace(coupled.tables, kinds=kinds))
-    steps = tell(shown, search.space, one.path)
+    tale = Tale(shown, search.space, one.path)
+    steps = tale.steps(range(len(tale.events)))
     steps = (*steps[:-1], *(step._replace(bad=True) for step in steps[-1:]))
     run = Run(
         one.code, coupled.scene.name, one.faults, tuple(assumption.text for assumption in assumes), steps,
-        end=one.damage, repairs=repairs, tried=tried, complete=search.complete,
+        end=one.damage, repairs=repairs, tried=tried, complete=search.complete, outside=tale.outside(steps),
     )  # fmt: skip
     return Told(coupled.scene, one, run, assumes, repairs, tried)
 

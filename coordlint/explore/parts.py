@@ -24,6 +24,20 @@ WRONG = frozenset({TWICE, HUNG, TWICE_UNDONE})
 STANDING = frozenset({DONE, LATE, TWICE, HUNG})
 """The effect of the action is there."""
 
+TALLY = {
+    NEW: (0, 0, ""),
+    DONE: (1, 0, "done"),
+    REFUSED: (0, 0, "refused"),
+    UNDONE: (1, 1, "undone"),
+    FENCED: (0, 0, "cancelled"),
+    EMPTIED: (0, 0, "overtaken"),
+    LATE: (1, 0, "late"),
+    TWICE: (2, 0, "done"),
+    HUNG: (2, 1, "done"),
+    TWICE_UNDONE: (1, 2, "undone"),
+}
+"""How often an action has been executed and undone, and what has become of it, see `Effect`."""
+
 
 ONCE = -2
 """The site of a deed that happens once in a scene: the next turn of a timer."""
@@ -59,6 +73,11 @@ class Deed(NamedTuple):
     tracked: bool
     name: str
     span: Span
+
+    @property
+    def done(self) -> str:
+        """What one says of it: commands are done, events are handled."""
+        return "handled" if self.message.kind == "event" else "done"
 
 
 class Undoing(NamedTuple):
@@ -134,23 +153,23 @@ class Part:
             for course in courses:
                 text = f"{deed.name} is handled" if course.ok else f"{deed.name} is refused"
                 yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail)
-                yield from self._interrupted(codes, course, kind, deed, ())
+                yield from self._interrupted(codes, course, kind, caller, deed)
             return
         guarded, facts = compiler.deduplicates(deed)
         if code in {NEW, EMPTIED} or (code == REFUSED and not guarded):
             for course in courses:
                 if course.ok:
                     after = _with(codes, index, LATE if code == EMPTIED else DONE)
-                    text = f"{deed.name} is done" if code != EMPTIED else f"{deed.name} is done after its compensation"
+                    text = f"{deed.name} is {deed.done}" + (" after its compensation" if code == EMPTIED else "")
                 else:
                     after, text = _with(codes, index, REFUSED), f"{deed.name} is refused"
                 yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail)
-                yield from self._interrupted(after, course, kind, deed, ())
+                yield from self._interrupted(after, course, kind, caller, deed)
         elif code in {DONE, LATE} and guarded:
             again, why = compiler.repeats(deed)
             for course in good:
                 emits = course.emits if again else ()
-                text = f"{deed.name} is recognised and not done again" + (
+                text = f"{deed.name} is recognised and not {deed.done} again" + (
                     "" if again or not course.emits else "; its events are not repeated either"
                 )
                 yield self._row(codes, emits, caller, True, text, deed, course.trail, why if course.emits else ())
@@ -158,7 +177,7 @@ class Part:
             for course in good:
                 after = _with(codes, index, TWICE)
                 yield self._row(
-                    after, course.emits, caller, True, f"{deed.name} is done again", deed, course.trail, facts
+                    after, course.emits, caller, True, f"{deed.name} is {deed.done} again", deed, course.trail, facts
                 )
         elif code == REFUSED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused again", deed, ())
@@ -169,7 +188,7 @@ class Part:
                 return
             for course in good:
                 after = _with(codes, index, HUNG)
-                text = f"{deed.name} is done after its compensation"
+                text = f"{deed.name} is {deed.done} after its compensation"
                 yield self._row(after, course.emits, caller, True, text, deed, course.trail, why)
         elif code == FENCED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused: its compensation came first", deed, ())
@@ -177,7 +196,7 @@ class Part:
             yield self._row(codes, (), caller, True, f"{deed.name} is answered", deed, ())
 
     def _interrupted(
-        self, after: tuple[str, ...], course: Course, kind: int, deed: Deed, facts: tuple[str, ...]
+        self, after: tuple[str, ...], course: Course, kind: int, caller: int, deed: Deed, facts: tuple[str, ...] = ()
     ) -> Iterator[Row]:
         """The process crashes between its effects and its publications (T7)."""
         safe, why = self.compiler.publishes_safely(deed.process)
@@ -186,7 +205,9 @@ class Part:
             return
         keep = self.compiler.redelivers(kind)
         for sent in sorted({0, len(published) - 1}):
-            text = f"{deed.name} takes effect, then the service crashes before it publishes"
+            what = "takes effect" if course.ok else "is refused"
+            text = f"{deed.name} {what}, then the service crashes before it publishes"
+            text += " and answers" if caller >= 0 else ""
             note = self.compiler.note(text, deed.span, (*facts, *why), course.trail)
             lost = set(published[sent:])
             emits = tuple(one for number, one in enumerate(course.emits) if number not in lost)
@@ -224,7 +245,7 @@ class Part:
             if course.ok:
                 emits = course.emits if after != codes or not guarded or compiler.repeats(deed)[0] else ()
                 yield self._row(after, emits, caller, True, text, deed, course.trail, facts)
-                yield from self._interrupted(after, course, kind, deed, facts)
+                yield from self._interrupted(after, course, kind, caller, deed, facts)
             else:
                 yield self._row(codes, course.emits, caller, False, f"{name} is refused", deed, course.trail)
 

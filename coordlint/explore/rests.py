@@ -11,7 +11,7 @@ from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
 from coordlint.explore.violation import Violation
 from coordlint.source import Span
-from coordlint.system import Flow, System
+from coordlint.system import Flow, MessageUse, System
 
 if TYPE_CHECKING:
     from coordlint.explore.space import Move
@@ -164,13 +164,13 @@ class Rests:
             left = [f"{deed.name} of {name}" for deed, code, name in deeds if code in STANDING and name != by]
             if left and flow.failure is None:
                 text = f"flow {flow.name} can end without success and leave {listed(left)} done: {by} refuses {no.name}"
-                damage = "nobody announces the failure, and nobody undoes what was done before"
+                damage = f"nobody announces the failure, and nobody undoes {listed(left)}"
                 yield Violation("B1", f"flow {flow.name} {no.name}", 0, text, damage, no.span, path)
         if flow.failure is not None:
             waits = self._gatherings(locals_)
             text = f"flow {flow.name} can come to rest without success or failure"
             text += f": {refused[0][2]} refuses {refused[0][0].name}" if refused else ""
-            damage = f"flow {flow.name} never ends" + (f": {waits[0]}" if waits else "")
+            damage = self._short_of(flow) + (f": {waits[0]}" if waits else "")
             last = next((deed.span for deed, _, _ in refused), flow.place)
             subject = f"flow {flow.name} {refused[0][0].name if refused else ''}".strip()
             yield Violation("B2", subject, 0, text, damage, last, path)
@@ -199,10 +199,19 @@ class Rests:
         }.get(move.what, self._text(move))
         end = "without success or failure" if flow.failure is not None else "without success"
         text = f"flow {flow.name} can come to rest {end}: {what}"
-        damage = f"flow {flow.name} never ends, and nobody is told"
+        damage = f"{self._short_of(flow)}, and nobody is told"
         place = self._home(move.component)
         subject = f"flow {flow.name} {move.what} {self.compiled.tables.components[move.component].name} {name}"
         return Violation(code, subject, faults, text, damage, place, path)
+
+    def _short_of(self, flow: Flow) -> str:
+        """What a flow does not come to, in the words of the design."""
+        ends = []
+        for goal in (flow.success, flow.failure):
+            if goal is not None:
+                names = [f"`{t.message.name}`" if isinstance(t, MessageUse) else f"`{t.name}`" for t in goal.targets]
+                ends.append(listed(names, any_=goal.mode != "all"))
+        return f"flow {flow.name} {'comes neither to' if len(ends) > 1 else 'never comes to'} {' nor to '.join(ends)}"
 
     def _home(self, component: int) -> Span:
         """Where the process of a component stands."""

@@ -206,6 +206,10 @@ class Compiled:
         """What each kind of message stands for."""
         return {kind: key for key, kind in self.kinds.items()}
 
+    def part(self, component: int) -> Part | None:
+        """The participant that a component is, if it is one."""
+        return self.parts.get(component)
+
     def kind(self, key: tuple[object, ...], name: str, to: int, **more: object) -> int:
         """The number of a kind of message, made when it is first asked for."""
         if key not in self.kinds:

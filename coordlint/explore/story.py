@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from coordlint.explore.absence import WAITING, Absence
+from coordlint.explore.ledger import Ledgers
 from coordlint.explore.scene import Compiled
 from coordlint.explore.space import Move, Space
 from coordlint.explore.tables import Act, Row
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 
 FAULTS = {
     "copy": "a crash before the acknowledgement: the message will be delivered again",
-    "lose": "`{name}` is lost",
-    "park": "`{name}` ends in the dead-letter channel",
+    "lose": "{what} is lost",
+    "park": "{what} ends in the dead-letter channel",
     "overtake": "the message overtakes another one of its channel",
 }
 """What faults without a sentence of their own say."""
 
-CASE = " (case "
+CASE = " ("
 """Where two instances run, what tells the lanes of one service apart begins with this."""
+
+LOCK = "lock of "
+"""A component of two instances that is a lock begins with this."""
 
 INTERNAL = frozenset({"go", "done", "bad", "undo", "undone"})
 """Messages between a thread and its branches: they happen, but nobody sends them in the design."""
@@ -236,8 +240,10 @@ class Tale:
         return names[0] if names else ""
 
     def outside(self, steps: Iterable[Step]) -> tuple[str, ...]:
-        """The participants that are no services of the design."""
-        names = dict.fromkeys(name for step in steps for name in (step.sender, step.receiver) if name)
+        """The participants that are no services of the design; locks are part of it."""
+        locks = {component.name for component in self.compiled.tables.components if component.name.startswith(LOCK)}
+        ends = (name for step in steps for name in (step.sender, step.receiver) if name not in locks)
+        names = dict.fromkeys(name for name in ends if name)
         known = self.compiled.system.services
         services = {name: known.get(name.partition(CASE)[0]) for name in names}
         return tuple(name for name, one in services.items() if one is None or one.external or one.phantom)
@@ -358,10 +364,15 @@ class Tale:
         """The visible events among the kept ones, numbered; in `broken` the property is violated."""
         self.numbers = {}
         found = []
+        ledgers = Ledgers(self.compiled)
         for number in kept:
             if not self.events[number].hidden:
                 self.numbers[number] = len(self.numbers) + 1
-                found.append(self._step(number, bad=number == broken))
+                step = self._step(number, bad=number == broken)
+                move = self.events[number].move
+                if move.choice is not None:
+                    step = step._replace(ledger=ledgers.follow(move.component, move.choice.target, step.receiver))
+                found.append(step)
         return tuple(found)
 
     def broken(self, one: Violation, kept: Sequence[int]) -> int:
@@ -400,11 +411,12 @@ class Tale:
         note = compiled.notes[move.choice.note] if move.choice is not None and move.choice.note >= 0 else None
         name, reply = self._named(move.kind)
         span: Span = note.span if note is not None else self._statement(move.kind, message)
-        text = note.text if note is not None else f"`{name}` is heard"
+        what = f"the answer to `{name}`" if reply else f"`{name}`"
+        text = note.text if note is not None else f"{what} is heard"
         if move.what == "drop":
-            text = f"nothing takes `{name}` here: it is dropped"
+            text = f"nothing takes {what} here: it is dropped"
         elif move.what in FAULTS:
-            fault = FAULTS[move.what].format(name=name)
+            fault = FAULTS[move.what].format(what=what)
             text = fault if note is None else f"{text}; {fault}"
         if bad and move.choice is not None:
             text = "; ".join((text, *self._heard(event)))

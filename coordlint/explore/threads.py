@@ -178,6 +178,7 @@ class Thread:
         needed = compiler.joined(self.process)
         for kind, caller in compiler.triggers(self.process, self.number):
             key = compiler.trigger_of(kind)
+            what = self._on(kind)
             seen = frozenset(spot.extra) | {key}
             if needed and not needed <= seen:
                 target = Spot(("arm", -1), extra=tuple(sorted(seen)))
@@ -186,13 +187,18 @@ class Thread:
                 )
                 continue
             for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
-                self._row(rows, kind, run, f"{self.name} starts", self.entry)
+                self._row(rows, kind, run, f"{self.name} starts{what}", self.entry)
+
+    def _on(self, kind: int) -> str:
+        """What a service starts to work on; a workflow says it by its name."""
+        return f" on `{self.compiler.out.tables.kinds[kind].name}`" if self.process.kind != "workflow" else ""
 
     def _again(self, spot: Spot, rows: dict[int, list[Row]]) -> None:
         """Its trigger comes again while it runs, or after it has ended."""
         compiler = self.compiler
         guarded, facts = compiler.guarded(self.process)
         for kind, caller in compiler.triggers(self.process, self.number):
+            what = self._on(kind)
             if (
                 not guarded
                 and spot.where[0] != "twice"
@@ -200,7 +206,7 @@ class Thread:
                 and not compiler.is_repeated(kind)
             ):
                 run = Run(spot._replace(where=("twice", -1)), (), ())
-                self._row(rows, kind, run, f"{self.name} starts a second time", self.entry, facts)
+                self._row(rows, kind, run, f"{self.name} starts a second time{what}", self.entry, facts)
             elif spot.where[0] in {"done", "failed"} and self.process.kind != "workflow" and compiler.is_repeated(kind):
                 for run in self._from(self.entry, Spot(("idle", -1), caller=caller)):
                     self._row(rows, kind, run, f"{self.name} starts for the next one", self.entry)
@@ -223,7 +229,8 @@ class Thread:
                 self._row(rows, refused, run, f"{self.name} learns that `{name}` was refused", action.id)
         else:
             again = Run(spot, request, (action.id,))
-            self._row(rows, refused, again, f"there is no way back: {self.name} asks `{name}` again", action.id)
+            text = f"`{name}` was refused, and there is no way back: {self.name} asks again"
+            self._row(rows, refused, again, text, action.id)
         limit = _attempts(action)
         if not compiler.has_timer(action):
             if limit > 1 and action.message.channel is None and spot.used < TRIES:
@@ -257,7 +264,7 @@ class Thread:
                     for kind in self.compiler.arrivals(use.message, self.number):
                         for run in self._after(arm, ("next",), spot):
                             run = run._replace(trail=(arm.id, *run.trail))
-                            self._row(rows, kind, run, f"{self.name} has waited for `{use.message.name}`", arm.id)
+                            self._row(rows, kind, run, f"{self.name} gets `{use.message.name}` and goes on", arm.id)
             elif arm.kind == "timer":
                 text = f"the limit of the wait expires: `{' '.join(arm.span.text.split())}`"
                 timeout = [edge for edge in arm.edges if edge.kind == "timeout"]

@@ -131,8 +131,7 @@ class Pen:
             for (size, color, anchor), texts in self._words.items()
         ]  # fmt: skip
         rim = {"stroke": PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round"}
-        parts.append(element("g", rim, "".join(words)))
-        return parts
+        return [*parts, element("g", rim, "".join(words))] if words else parts
 
 
 def head(x: float, y: float, angle: float, *, filled: bool, size: float = 8) -> str:

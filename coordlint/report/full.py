@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from coordlint.finding import Finding
     from coordlint.report.style import Paint
 
+COLUMNS = 120
+"""Columns of a counterexample."""
+
 
 def render(result: Result, *, color: bool = False, quiet: bool = False) -> str:
     """The report as text; see `coordlint.report.render`."""
@@ -42,11 +45,13 @@ def _finding(finding: Finding, name: str, paint: Paint) -> Iterator[str]:
         yield paint(" " * gutter + " |", "gutter")
         head = f"the shortest way there, {runs.needs(finding.run)}"
         yield f"{paint(' ' * gutter + ' =', 'gutter')} {paint('run:', 'strong')} {head}"
-        for line in runs.text(finding.run.steps, paint, finding.run.repeats_from):
-            yield " " * (gutter + 3) + line
+        indent, columns = " " * (gutter + 3), COLUMNS - gutter - 3
+        yield from (indent + line for line in runs.text(finding.run.steps, paint, finding.run.repeats_from, columns))
         for line in runs.closing(finding.run):
-            word, text = line.split(": ", 1)
-            yield f"{' ' * (gutter + 3)}{paint(f'{word}:', 'strong')} {one_line(text)}"
+            word, rest = line.split(": ", 1)
+            first, *more = runs.folded(f"{word}: {one_line(rest)}", len(word) + 2, columns)
+            yield indent + first.replace(f"{word}:", paint(f"{word}:", "strong"), 1)
+            yield from (indent + one for one in more)
     tail = [("help", finding.help), *(("note", note) for note in finding.notes)]
     if finding.fix:
         tail.append(("fix", finding.fix.title + ("" if finding.fix.safe else " (unsafe: confirm it)")))

@@ -64,6 +64,8 @@ def render(design: Design, result: Result, *, engine: Engine | None = None, time
     environment.filters["name"] = lambda text: Markup(safe(text) if text.isascii() else f"<bdi>{safe(text)}</bdi>")
     environment.filters["count"] = count
     environment.globals["needs"] = runs.needs
+    environment.globals["effects"] = runs.effects
+    environment.globals["place"] = runs.place
     environment.globals["kind_of"] = kind_of
     environment.globals["anchor"] = page.names.anchor
     environment.globals["merged"] = merged
@@ -213,9 +215,10 @@ class _Pictures:
         assert run is not None
         return [
             (
-                f"{line.number}. {'; '.join(runs.sentence(step, run.steps) for step in line.steps)}",
+                f"{line.number}. {'; '.join(runs.sentence(step, run.steps) for step in line.steps)}"
+                + "".join(f" [{' '.join(runs.effect(one))}]" for step in line.steps for one in step.ledger),
                 self.page.statement(line.step.span),
-                runs.place(line.step, run.steps),
+                runs.place(line.step.span, run.steps),
                 line.step.number == run.repeats_from,
             )
             for line in runs.lines(run.steps)

@@ -14,7 +14,7 @@ from coordlint.source import printable_char
 if TYPE_CHECKING:
     from coordlint.check import Result
     from coordlint.explore.verify import Verdict
-    from coordlint.finding import Finding, Label, Run, Step
+    from coordlint.finding import Effect, Finding, Label, Run, Step
     from coordlint.source import Span
 
 VERSION = 1
@@ -107,6 +107,7 @@ def _run(run: Run) -> dict[str, Any]:
         "repeats_from": run.repeats_from or None,
         "unsent": [_label(label) for label in run.unsent],
         "end": run.end,
+        "ends": [_effect(effect) for effect in run.ends()],
         "repairs": list(run.repairs),
         "tried": run.tried,
         "left_out": run.left_out,
@@ -127,7 +128,19 @@ def _step(step: Step) -> dict[str, Any]:
         "fault": step.fault,
         "bad": step.bad,
         "text": step.text,
+        "ledger": [_effect(effect) for effect in step.ledger],
         "place": _place(step.span),
+    }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "action": effect.action,
+        "by": effect.by,
+        **({"occurrence": effect.source} if effect.source else {}),
+        "executed": effect.executed,
+        "undone": effect.undone,
+        "state": effect.state,
     }
 
 

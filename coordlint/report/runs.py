@@ -7,14 +7,16 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from coordlint.report.drawing import shown
 from coordlint.report.sequence_text import entity
 from coordlint.report.style import count, one_line, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from coordlint.finding import Run, Step
+    from coordlint.finding import Effect, Run, Step
     from coordlint.report.style import Paint
+    from coordlint.source import Span
 
 LANES = 6
 """With more participants there is no diagram."""
@@ -22,11 +24,36 @@ LANES = 6
 GAP, WIDEST = 16, 26
 """Columns between two lanes: usually, and where a name asks for more."""
 
+LOST = frozenset({"lose", "park", "drop"})
+"""Moves by which a message comes to nothing."""
+
 BESIDE = 66
 """A diagram of so many columns leaves room for its steps beside it."""
 
 COLUMNS = 118
-"""Columns of a diagram with its steps."""
+"""Columns of a line."""
+
+FAULTS = {
+    "copy": "a redelivery",
+    "crash": "a crash of a host",
+    "early": "a late answer",
+    "lose": "a lost message",
+    "overtake": "an overtaken message",
+    "park": "a message set aside",
+    "publish": "a crash before publishing",
+}
+"""The faults by the moves of steps, for titles."""
+
+STATES = {
+    "cancelled": "cancelled before it came",
+    "overtaken": "undone before it came",
+    "refused": "refused",
+    "late": "1×, undone 0×",
+}
+"""What has become of an action where its numbers do not say it."""
+
+NOTE = 48
+"""Characters in a line of a note of Mermaid."""
 
 LONG = 12
 """From so many steps on, a request and the answer right behind it are one line."""
@@ -89,6 +116,21 @@ def marks_of(step: Step) -> str:
     return " ".join(word for word, holds in (("FAULT", step.fault), ("BAD", step.bad)) if holds)
 
 
+def effect(entry: Effect) -> tuple[str, str]:
+    """An entry of a ledger: the action, and what has become of it, such as `2×, undone 1×`."""
+    source = f" {entry.source}" if entry.source else ""
+    numbers = f"{entry.executed}×" + (f", undone {entry.undone}×" if entry.undone else "")
+    return f"`{entry.action}`{source}", STATES.get(entry.state, numbers)
+
+
+def effects(entries: Sequence[Effect]) -> str:
+    """Entries of a ledger in words, by those who execute the actions."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        found.setdefault(entry.by, []).append(" ".join(effect(entry)))
+    return " · ".join(f"{by} {', '.join(words)}" for by, words in found.items())
+
+
 def sentence(step: Step, steps: Sequence[Step] = (), *, way: bool = True) -> str:
     """A step in words; faults and the violation are marked by a word, not by colour.
 
@@ -99,9 +141,9 @@ def sentence(step: Step, steps: Sequence[Step] = (), *, way: bool = True) -> str
     """
     front = f"{marks_of(step)}: " if marks_of(step) else ""
     if way and step.message and step.sender:
-        what = f"answer to `{step.message}`" if step.reply else f"`{step.message}`"
+        what = f" answer to `{step.message}`" if step.reply else f" `{step.message}`"
         to = step.receiver if step.receiver != step.sender else "itself"
-        front += f"{step.sender} → {to} {what}: "
+        front += f"{step.sender} → {to}{what if f'`{step.message}`' not in step.text else ''}: "
     marks = []
     if step.copy_of:
         marks.append(f"the same as in step {step.copy_of}")
@@ -110,20 +152,22 @@ def sentence(step: Step, steps: Sequence[Step] = (), *, way: bool = True) -> str
     return f"{front}{step.text}" + (f" ({', '.join(marks)})" if marks else "")
 
 
-def place(step: Step, steps: Sequence[Step]) -> str:
-    """Where the statement of a step stands; by the name of its file if that is enough to tell it."""
-    path = step.span.source.path
-    paths = {one.span.source.path for one in steps}
+def place(span: Span, steps: Sequence[Step]) -> str:
+    """Where a statement of a run stands; by the name of its file if that is enough to tell it."""
+    path = span.source.path
+    paths = {path, *(one.span.source.path for one in steps)}
     if len(path) > 24 and len({PurePath(one).name for one in paths}) == len(paths):
         path = PurePath(path).name
-    return f"{path}:{step.span.line}"
+    return f"{path}:{span.line}"
 
 
 def needs(run: Run) -> str:
-    """How many faults a run needs, and how long it is."""
-    parts = [count(run.faults, "fault") if run.faults else "no fault"]
+    """How many faults a run needs and which, and how much of it is not told."""
+    kinds = [FAULTS[step.move] for step in run.steps if step.fault and step.move in FAULTS]
+    which = [f"{kind} ({n}×)" if (n := kinds.count(kind)) > 1 else kind for kind in dict.fromkeys(kinds)]
+    parts = [count(run.faults, "fault") + (f": {' and '.join(which)}" if which else "") if run.faults else "no fault"]
     if run.left_out:
-        parts.append(f"{count(run.left_out, 'step')} of others left out")
+        parts.append(f"{count(run.left_out, 'unrelated step')} left out")
     return ", ".join(parts)
 
 
@@ -131,9 +175,11 @@ def closing(run: Run) -> list[str]:
     """What there is to say behind the steps: who could have sent what never came, the damage, and the repairs."""
     found = []
     for label in run.unsent:
-        found.append(f"missing: {label.text} ({label.span.source.path}:{label.span.line})")
+        found.append(f"missing: {label.text} ({place(label.span, run.steps)})")
     if run.end:
         found.append(f"end: {run.end}")
+    if run.ends():
+        found.append(f"effects: {effects(run.ends())}")
     if run.repairs and not run.assumes:
         rest = run.tried - len(run.repairs)
         others = f" · none of {rest} other single changes helps" if rest > 1 else ""
@@ -148,24 +194,28 @@ def sentences(steps: Sequence[Step], repeats_from: int = 0) -> Iterator[str]:
         if repeats_from and line.step.number == repeats_from:
             yield " " * (wide + 2) + "from here it repeats:"
         text = "; ".join(sentence(step, steps, way=step is line.step) for step in line.steps)
-        yield f"{line.number:>{wide}}  {text}  ({place(line.step, steps)})"
+        yield f"{line.number:>{wide}}  {one_line(text)}  ({one_line(place(line.step.span, steps))})"
 
 
-def text(steps: Sequence[Step], paint: Paint, repeats_from: int = 0) -> list[str]:
+def text(steps: Sequence[Step], paint: Paint, repeats_from: int = 0, columns: int = COLUMNS) -> list[str]:
     """The run: a diagram with its steps beside it, or below it where it is wide, or steps only if too many take part."""
     drawing = Diagram(steps)
-    if not drawing.names:
-        return [_painted(line, paint) for line in sentences(steps, repeats_from)]
-    if drawing.wide > BESIDE:
-        numbered = [
-            f"{row:<{drawing.wide}} {number}{word}".rstrip() for row, number, word in drawing.rows(repeats_from)
-        ]
-        return [
-            drawing.head,
-            *(_painted(line, paint) for line in numbered),
-            *(_painted(line, paint) for line in sentences(steps, repeats_from)),
-        ]
-    return [drawing.head, *(_painted(line, paint) for line in drawing.beside(repeats_from))]
+    if drawing.names and drawing.wide <= BESIDE:
+        return [drawing.head, *(_painted(line, paint) for line in drawing.beside(repeats_from, columns))]
+    found = []
+    if drawing.names:
+        rows = drawing.rows(repeats_from)
+        found = [drawing.head, *(f"{row:<{drawing.wide}} {number}{word}".rstrip() for row, number, word in rows)]
+    wide = max((len(line.number) for line in lines(steps)), default=0)
+    for line in sentences(steps, repeats_from):
+        found += folded(line, wide + 2, columns)
+    return [_painted(line, paint) for line in found]
+
+
+def folded(line: str, indent: int = 0, columns: int = COLUMNS) -> list[str]:
+    """A line in lines of at most so many columns, those behind the first one indented; names are never broken."""
+    more = " " * indent
+    return textwrap.wrap(line, columns, subsequent_indent=more, break_long_words=False, break_on_hyphens=False)
 
 
 def _painted(line: str, paint: Paint) -> str:
@@ -238,10 +288,10 @@ class Diagram:
             for arriving in late.get(line.steps[-1].number, ()):
                 yield self._stub(arriving), "", f"(on its way: arrives in step {arriving.number})"
 
-    def beside(self, repeats_from: int = 0) -> Iterator[str]:
+    def beside(self, repeats_from: int = 0, columns: int = COLUMNS) -> Iterator[str]:
         """The diagram with the steps beside it."""
         wide = max(len(line.number) for line in self.lines)
-        room = max(COLUMNS - self.wide - wide - 4, 40)
+        room = max(columns - self.wide - wide - 2, 40)
         by_number = {line.number: line for line in self.lines}
         indent = " " * (wide + 2)
         for row, number, word in self.rows(repeats_from):
@@ -250,9 +300,10 @@ class Diagram:
                 continue
             line = by_number[number]
             words = "; ".join(sentence(step, self.steps, way=False) for step in line.steps)
-            words = words.replace(f"{marks_of(line.step)}: ", f"{marks_of(line.step)} ", 1)
+            marks = marks_of(line.step)
+            words = words.replace(f"{marks}: ", f"{marks} ", 1) if marks else words
             wrapped = textwrap.wrap(one_line(words), room, break_long_words=False, break_on_hyphens=False) or [""]
-            where = place(line.step, self.steps)
+            where = place(line.step.span, self.steps)
             if len(wrapped[-1]) + len(where) + 2 <= room:
                 wrapped[-1] = f"{wrapped[-1]}{where:>{room - len(wrapped[-1])}}"
             else:
@@ -285,7 +336,7 @@ class Diagram:
         start, end = self.middle.get(one_line(step.sender), -1), self.middle[one_line(step.receiver)]
         if step.message and start >= 0 and start != end:
             self._arrow(row, start, end, line)
-            if step.bad or (step.fault and step.move not in {"lose", "park"}):
+            if step.bad or (step.fault and step.move not in LOST):
                 row[end] = mark
         else:
             row[end] = mark
@@ -297,7 +348,7 @@ class Diagram:
         low, high = min(start, end) + 1, max(start, end)
         row[low:high] = list(f"{_cut(_label(line), high - low - 2):{stroke}^{high - low}}")
         tip = high - 1 if end > start else low
-        row[tip] = "x" if step.move in {"lose", "park"} else ">" if end > start else "<"
+        row[tip] = "x" if step.move in LOST else ">" if end > start else "<"
         if len(line.steps) > 1:
             row[low if end > start else high - 1] = "<" if end > start else ">"
 
@@ -327,12 +378,21 @@ def _cut(name: str, room: int) -> str:
 # ------------------------------------------------------------------------------------------------ Mermaid
 
 
-def mermaid(run: Run) -> str:
-    """The run as a Mermaid sequence diagram, for pull requests: copies dashed, what is lost ends in a cross."""
+def mermaid(run: Run, title: str = "") -> str:
+    """The run as a Mermaid sequence diagram, for pull requests: copies dashed, what is lost ends in a cross.
+
+    Args:
+        run: what happens.
+        title: a note above it.
+    """
     names = {name: f"p{number}" for number, name in enumerate(participants(run.steps))}
+    keys = list(names.values())
+    ends = f"{keys[0]},{keys[-1]}" if len(keys) > 1 else "".join(keys)
     found = ["sequenceDiagram"]
     for name, key in names.items():
         found.append(f"  {'actor' if name in run.outside else 'participant'} {key} as {entity(name)}")
+    if keys and title:
+        found.append(f"  Note over {ends}: {_broken(title)}")
     indent = "  "
     for step in run.steps:
         if run.repeats_from and step.number == run.repeats_from:
@@ -342,7 +402,7 @@ def mermaid(run: Run) -> str:
         drawn = bool(step.message and step.sender)
         if drawn:
             sign = "--x" if step.copy_of else "-x"
-            if step.move not in {"lose", "park"}:
+            if step.move not in LOST:
                 sign = "-->>" if step.copy_of or step.reply else "->>"
             again = f" (the same as in {step.copy_of})" if step.copy_of else ""
             label = f"{step.message} {step.reply}".rstrip()
@@ -350,11 +410,17 @@ def mermaid(run: Run) -> str:
         if step.fault or step.bad or not drawn:
             word = f"{marks_of(step)} ".lstrip()
             number = "" if drawn else f"{step.number} "
-            found.append(f"{indent}Note over {to}: {entity(f'{number}{word}{step.text}'.replace('`', ''))}")
+            found.append(f"{indent}Note over {to}: {_broken(f'{number}{word}{step.text}')}")
     if run.repeats_from:
         found.append("  end")
-    keys = list(names.values())
-    if keys and run.end:
-        ends = f"{keys[0]},{keys[-1]}" if len(keys) > 1 else keys[0]
-        found.append(f"  Note over {ends}: {entity(f'end - {run.end}'.replace('`', ''))}")
+    texts = [f"end - {run.end}"] if run.end else []
+    texts += [f"effects - {effects(run.ends())}"] if run.ends() else []
+    if keys and texts:
+        found.append(f"  Note over {ends}: {'<br/>'.join(map(_broken, texts))}")
     return "\n".join(found) + "\n"
+
+
+def _broken(text: str) -> str:
+    """A note in short lines, as Mermaid breaks none."""
+    plain = shown(text.replace("`", ""))
+    return "<br/>".join(entity(line) for line in textwrap.wrap(plain, NOTE, break_on_hyphens=False)) or entity(plain)

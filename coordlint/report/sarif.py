@@ -9,11 +9,11 @@ from urllib.parse import quote
 from coordlint import __version__
 from coordlint.finding import Label, Severity, severity_in
 from coordlint.report.json import to_json
-from coordlint.report.runs import closing, sentence
+from coordlint.report.runs import closing, effect, sentence
 
 if TYPE_CHECKING:
     from coordlint.check import Hidden, Result
-    from coordlint.finding import Finding, Fix, Run
+    from coordlint.finding import Finding, Fix, Run, Step
     from coordlint.rule import Rule
     from coordlint.source import Span
 
@@ -115,9 +115,15 @@ def _steps(run: Run) -> list[dict[str, Any]]:
             "executionOrder": step.number,
             "nestingLevel": lanes.index(step.receiver),
             "importance": "essential" if step.fault or step.bad else "important",
+            **({"state": _changed(step)} if step.ledger else {}),
         }
         for step in run.steps
     ]
+
+
+def _changed(step: Step) -> dict[str, dict[str, str]]:
+    """What a step changes in the ledger: the action is the variable, what has become of it is the value."""
+    return {name.replace("`", ""): {"text": state} for name, state in map(effect, step.ledger)}
 
 
 def _state(hidden: Hidden, state: dict[str, str]) -> dict[str, str]:

@@ -17,6 +17,9 @@ CANDIDATE = "I/W/W"
 """What only happens if an unknown fact is against the design is worth less."""
 
 
+LONGEST = 60
+"""Characters of a statement that is quoted."""
+
 WITHOUT_FAULTS = frozenset({"B6", "B19", "B21"})
 """Properties that no fault brings about."""
 
@@ -42,7 +45,7 @@ def _finding(told: Told, help: str) -> Finding:
     if one.also:
         notes.append(f"also, for the same reason: {'; '.join(also.text for also in one.also)}")
     if told.assumes:
-        notes.append(f"nobody says whether {' or whether '.join(assumption.text for assumption in told.assumes)}")
+        notes.append(f"taken for true, as nobody says: {'; '.join(assumption.text for assumption in told.assumes)}")
     if told.supposes:
         notes.append(f"assuming that every branch and number of turns is possible: {_listed(told.supposes)}")
     return Finding(
@@ -64,5 +67,10 @@ def _finding(told: Told, help: str) -> Finding:
 
 def _listed(actions: tuple[Action, ...]) -> str:
     """The choices of a run, each by the line it stands in and its first words."""
-    words = [f"`{' '.join(action.span.text.split())[:40]}` in line {action.span.line}" for action in actions]
+    words = [f"`{_shortened(' '.join(action.span.text.split()))}` in line {action.span.line}" for action in actions]
     return ", ".join(dict.fromkeys(words))
+
+
+def _shortened(text: str) -> str:
+    """A statement, or its first words with an ellipsis."""
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(" ", 1)[0] + " …"
