@@ -7,11 +7,14 @@ forgotten, and what was in flight twice may come for ever.
 
 A larger A allows all that a smaller one does, so one A for each (L, P) is enough: the union of all that occur with it. It only
 grows, and what follows is worked out again when it has.
+
+A component that nothing can reach any more matters only for how everything rests: of its local states that are the same
+there, one is enough for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from coordlint.explore.space import Space
@@ -42,6 +45,67 @@ class Onward(NamedTuple):
     hits: tuple[tuple[int, int], ...]
 
 
+class Silence:
+    """Which components have said and heard all, and the local states of those that are the same in the end.
+
+    That is one that can do nothing by itself, for which nothing is in flight, and to which no component can send anything from
+    where it is, whatever it hears. So it stays like that.
+
+    Args:
+        space: the space.
+        alike: by component, for each of its local states the one that stands for it when it is silent.
+    """
+
+    def __init__(self, space: Space, alike: Mapping[int, Sequence[int]]) -> None:
+        self.space = space
+        tables = space.tables
+        self.alike = {number: list(some) for number, some in alike.items() if number not in space.acting}
+        loud = bits(number for number in range(len(tables.components)) if number not in self.alike)
+        self.senders: list[tuple[int, list[int]]] = []
+        self.key = -1 << (space.queue_offsets[0] if space.queue_offsets else space.shift)
+        for number, component in enumerate(tables.components):
+            after: list[list[int]] = []
+            direct: list[int] = []
+            for rows, acts in zip(component.rows, component.acts, strict=True):
+                choices = [*(row for group in rows.values() for row in group), *acts]
+                after.append(sorted({one.target for one in choices}))
+                direct.append(bits({tables.kinds[kind].to for one in choices for kind in one.emits}) & ~loud)
+            if any(direct):
+                sent = gathered(after, direct)
+                self.senders.append((number, sent))
+                self.key |= space.fields[number]
+        self._silent: dict[tuple[int, int], int] = {}
+        self._settled: dict[tuple[int, int], int] = {}
+
+    def settled(self, state: int, again: int) -> int:
+        """The state with the local states that stand for those of silent components."""
+        key = state & self.key, again
+        silent = self._silent.get(key)
+        if silent is None:
+            silent = self._silent[key] = self._quiet(state, again)
+        if not silent:
+            return state
+        before = state & silent
+        after = self._settled.get((silent, before))
+        if after is None:
+            after = 0
+            for number, some in self.alike.items():
+                if self.space.fields[number] & silent:
+                    after |= some[self.space.local(before, number)] << self.space.offsets[number]
+            self._settled[silent, before] = after
+        return state ^ before ^ after
+
+    def _quiet(self, state: int, again: int) -> int:
+        """The fields of the silent components."""
+        space = self.space
+        heard = 0
+        for number, sent in self.senders:
+            heard |= sent[space.local(state, number)]
+        for kind in members(again | state >> (space.queue_offsets[0] if space.queue_offsets else space.shift)):
+            heard |= 1 << space.tables.kinds[kind].to
+        return sum(space.fields[number] for number in self.alike if not heard >> number & 1)
+
+
 class Prover:
     """The set-shaped network of a space, explored; see :func:`prove`."""
 
@@ -52,6 +116,8 @@ class Prover:
         self.locals = (1 << self.below) - 1
         self.copied = bits(kind for kind, one in enumerate(kinds) if one.copies)
         self.urgent = bits(kind for kind, one in enumerate(kinds) if one.urgent)
+        self.plain = bits(kind for kind, one in enumerate(kinds) if one.queue < 0 and not one.urgent)
+        self.repeats: dict[tuple[int, int], tuple[int, ...]] = {}
         self.masks: dict[int, int] = {}
         self.memory: dict[tuple[int, int], tuple[list[int], dict[int, Onward]]] = {}
 
@@ -83,6 +149,24 @@ class Prover:
         for index, component in enumerate(tables.components):
             first += component.initial << self.space.offsets[index]
         return self.join(first, 0, 0, tables.initial)
+
+    def repeated(self, state: int, again: int) -> int:
+        """What may come again if all is sent once more that those can send who stay where they are."""
+        owed = state >> self.below
+        if owed & self.urgent:
+            return again
+        for number in self.space.acting:
+            key = number, self.space.local(state, number)
+            known = self.repeats.get(key)
+            if known is None:
+                acts = self.space.tables.components[number].acts[key[1]]
+                known = self.repeats[key] = tuple(
+                    bits(act.emits) for act in acts if act.when != "late" and act.target == key[1] and act.emits
+                )
+            for sent in known:
+                if not sent & ~owed:
+                    again |= sent
+        return again
 
     def onward(self, state: int, again: int) -> Onward:
         """The moves, only those of a persistent set if there is one.
@@ -146,7 +230,7 @@ class Prover:
                         onward.add(to)
                 after = local + ((row.target - here) << space.offsets[to])
                 doubtful = space.doubt(row, to, here)
-                if repeated or row.keep:
+                if row.keep or (repeated and not (due and one.queue < 0)):
                     targets.append((to, self.join(after, again, owed, row.emits, doubtful)))
                 if due and not row.keep:
                     targets.append((to, self.join(after, again, owed ^ bit, row.emits, doubtful)))
@@ -185,6 +269,7 @@ class Prover:
             and len(movable) > 1
             and not owed & self.urgent
             and not tables.queues
+            and space.persistence.centre not in movable
         ):
             flight = members(again | owed)
             group = space.persistence.group(space.locals(local), flight, sorted(seeds), movable, calm=False)
@@ -194,7 +279,12 @@ class Prover:
         return Onward(steps(group), ends, tuple(hits))
 
 
-def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], bool] | None = None) -> Proof:
+def prove(
+    space: Space,
+    limit: int = 200_000,
+    fine: Callable[[tuple[int, ...]], bool] | None = None,
+    alike: Mapping[int, Sequence[int]] | None = None,
+) -> Proof:
     """Explore the set-shaped network of a space.
 
     Args:
@@ -202,8 +292,11 @@ def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], 
         limit: give up beyond that many states.
         fine: whether all is well in a vector of local states in which everything rests; the first one that is not, and the
             first wrong local state, end the exploration. Without it everything is looked at.
+        alike: by component, for each of its local states the first one that is the same where everything rests; without it, all
+            are different.
     """
     prover = Prover(space)
+    silence = Silence(space, alike or {})
     first, again = prover.initial()
     known = {first: again}
     stack = [first]
@@ -215,7 +308,7 @@ def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], 
             return Proof(tuple(ends), tuple(hits), len(known), False)
         state = stack.pop()
         waiting.discard(state)
-        again = known[state]
+        again = known[state] = prover.repeated(state, known[state])
         moves = prover.onward(state, again)
         if moves.resting:
             end = space.locals(state & prover.locals)
@@ -228,7 +321,12 @@ def prove(space: Space, limit: int = 200_000, fine: Callable[[tuple[int, ...]], 
             if fine is not None:
                 return Proof(tuple(ends), tuple(hits), len(known), False)
         for difference, more in moves.steps:
-            target = state + difference
+            target = silence.settled(state + difference, more)
+            spare = target >> prover.below & more & prover.plain
+            if spare:
+                base = known.get(target ^ spare << prover.below)
+                if base is not None and not more & ~base:
+                    continue
             before = known.get(target)
             if before is None:
                 known[target] = more

@@ -279,12 +279,14 @@ class Verification:
 
     def _is_proved(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
-        tables, behind = for_proof(compiled)
+        small = for_proof(compiled)
 
         def fine(end: tuple[int, ...]) -> bool:
-            return not any(True for _ in judge.wrong(tuple(old[local] for old, local in zip(behind, end, strict=True))))
+            locals_ = tuple(old[local] for old, local in zip(small.behind, end, strict=True))
+            return not any(True for _ in judge.wrong(locals_))
 
-        return prove(Space(tables), min(self.settings.limit, max(MOST_PROVED, len(search.layers))), fine).complete
+        limit = min(self.settings.limit, max(MOST_PROVED, len(search.layers)))
+        return prove(Space(small.tables), limit, fine, small.alike).complete
 
     def _search(self, compiled: Compiled, faults: int, limit: int) -> Search:
         search = Search(Space(compiled.tables, without=self.settings.without), limit)
