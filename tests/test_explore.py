@@ -267,8 +267,8 @@ def test_reductions_change_nothing_in_real_scenes():
             for inert, persistent in MODES[1:]:
                 search = searched(compiled.tables, inert=inert, persistent=persistent, faults=faults)
                 same(search, raw, f"{name}, {scene.name}, R2 {inert}, R4 {persistent}")
-            small, behind = for_proof(compiled)
-            proof = prove(Space(small))
+            small, behind, alike = for_proof(compiled)
+            proof = prove(Space(small), alike=alike)
             assert proof.complete
             ends = {tuple(behind[c][n] for c, n in enumerate(end)) for end in proof.ends}
             for end in raw.terminals():

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from coordlint.explore.persistent import Persistence
-from coordlint.explore.tables import Act, Row, Tables, bits, reach
+from coordlint.explore.tables import Act, Row, Tables, bits, members, reach
 
 WIDTH = 3
 MOST = (1 << WIDTH) - 1
@@ -81,6 +81,7 @@ class Space:
         initial: the first state.
         overflowed: the kinds whose counter has saturated.
         acting: the components that can do anything by themselves.
+        below: so many bits hold the local states.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Space:
             self.offsets.append(position)
             self.masks.append((1 << width) - 1)
             position += width
+        self.below = position
         self.queue_offsets = [position + QUEUE_BITS * number for number in range(tables.queues)]
         position += QUEUE_BITS * tables.queues
         self.shift = position
@@ -406,16 +408,13 @@ class Space:
 
     def useless(self, some: int, state: int) -> int:
         """Those of some kinds, as a bit set, that cannot change anything any more."""
+        return bits(kind for kind in members(some) if self.inert(kind, state))
+
+    def hearing(self, some: int) -> int:
+        """The part of a state that decides which of some kinds are useless."""
         found = 0
-        while some:
-            low = some & -some
-            some ^= low
-            kind = low.bit_length() - 1
-            to = self._consumers[kind]
-            if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
-                self.read |= self.fields[to]
-            elif self.inert(kind, state):
-                found |= low
+        for kind in members(some):
+            found |= self._hearing[kind]
         return found
 
     def doubt(self, choice: Row | Act | None, component: int, local: int) -> int:
