@@ -91,50 +91,55 @@ class Silence:
         self.space = space
         tables = space.tables
         self.alike = {number: list(some) for number, some in alike.items() if number not in space.acting}
-        loud = bits(number for number in range(len(tables.components)) if number not in self.alike)
-        self.senders: list[tuple[int, list[int]]] = []
-        self.key = -1 << space.below
+        self._bound = bits(self.alike)
+        self._senders: list[tuple[int, list[int]]] = []
+        self._telling = 0
         for number, component in enumerate(tables.components):
             after: list[list[int]] = []
             direct: list[int] = []
             for rows, acts in zip(component.rows, component.acts, strict=True):
-                choices = [*(row for group in rows.values() for row in group), *acts]
+                choices: list[Row | Act] = [row for group in rows.values() for row in group]
+                choices += acts
                 after.append(sorted({one.target for one in choices}))
-                direct.append(bits({tables.kinds[kind].to for one in choices for kind in one.emits}) & ~loud)
+                direct.append(bits(tables.kinds[kind].to for one in choices for kind in one.emits) & self._bound)
             if any(direct):
-                sent = gathered(after, direct)
-                self.senders.append((number, sent))
-                self.key |= space.fields[number]
-        self._silent: dict[tuple[int, int], int] = {}
+                self._senders.append((number, gathered(after, direct)))
+                self._telling |= space.fields[number]
+        self._told: dict[int, int] = {}
+        self._coming: dict[int, int] = {}
         self._settled: dict[tuple[int, int], int] = {}
+        self._fields: dict[int, int] = {}
 
     def settled(self, state: int, again: int) -> int:
         """The state with the local states that stand for those of silent components."""
-        key = state & self.key, again
-        silent = self._silent.get(key)
-        if silent is None:
-            silent = self._silent[key] = self._quiet(state, again)
+        told = self._told.get(state & self._telling)
+        if told is None:
+            told = self._told[state & self._telling] = self._may_be_told(state)
+        flight = again | state >> self.space.below
+        coming = self._coming.get(flight)
+        if coming is None:
+            coming = self._coming[flight] = bits(self.space.tables.kinds[kind].to for kind in members(flight))
+        silent = self._bound & ~(told | coming)
         if not silent:
             return state
-        before = state & silent
+        fields = self._fields.get(silent)
+        if fields is None:
+            fields = self._fields[silent] = sum(self.space.fields[number] for number in members(silent))
+        before = state & fields
         after = self._settled.get((silent, before))
         if after is None:
-            after = 0
-            for number, some in self.alike.items():
-                if self.space.fields[number] & silent:
-                    after |= some[self.space.local(before, number)] << self.space.offsets[number]
-            self._settled[silent, before] = after
+            after = self._settled[silent, before] = sum(
+                self.alike[number][self.space.local(before, number)] << self.space.offsets[number]
+                for number in members(silent)
+            )
         return state ^ before ^ after
 
-    def _quiet(self, state: int, again: int) -> int:
-        """The fields of the silent components."""
-        space = self.space
-        heard = 0
-        for number, sent in self.senders:
-            heard |= sent[space.local(state, number)]
-        for kind in members(again | state >> space.below):
-            heard |= 1 << space.tables.kinds[kind].to
-        return sum(space.fields[number] for number in self.alike if not heard >> number & 1)
+    def _may_be_told(self, state: int) -> int:
+        """The components that somebody may send to from where he is, whatever he hears, as a bit set."""
+        found = 0
+        for number, sent in self._senders:
+            found |= sent[self.space.local(state, number)]
+        return found
 
 
 class Prover:
@@ -348,6 +353,8 @@ def prove(
             if fine is not None:
                 return Proof(tuple(ends), tuple(hits), len(known), False)
         for target, more in moves.targets:
+            if target == state and not more & ~again:
+                continue
             target = silence.settled(target, more)
             before = known.get(target)
             if before is not None and not more & ~before:
