@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from coordlint.explore.tables import Tables, bits, gathered, members
 
@@ -32,9 +33,11 @@ class Persistence:
         count = len(tables.components)
         self.senders = [0] * len(tables.kinds)
         for number, component in enumerate(tables.components):
-            emitted = {
-                kind for rows in component.rows for group in rows.values() for row in group for kind in row.emits
-            }
+            emitted: set[int] = set()
+            for rows in component.rows:
+                for group in rows.values():
+                    for row in group:
+                        emitted.update(row.emits)
             emitted.update(kind for acts in component.acts for act in acts for kind in act.emits)
             for kind in emitted:
                 self.senders[kind] |= 1 << number
@@ -49,14 +52,17 @@ class Persistence:
             self.into.append(1 << one.to | queue)
         self.centre = self._middle()
         self._sends: list[dict[int, list[int]]] = [{}, {}]
-        self.telling = [
-            n
-            for n in range(count)
-            if any(tables.components[n].acts) or any(len(set(self._sent(n, calm))) > 1 for calm in (False, True))
-        ]
         self._unasked: dict[tuple[int, int, bool], int] = {}
         self._reach = reach
-        self._fading = self._ends()
+
+    @cached_property
+    def telling(self) -> list[int]:
+        """The components that act by themselves, or whose sending depends on where they are."""
+        return [
+            number
+            for number, one in enumerate(self.tables.components)
+            if any(one.acts) or any(len(set(self._sent(number, calm))) > 1 for calm in (False, True))
+        ]
 
     def _middle(self) -> int:
         """The component that all others answer to, as the services of one workflow do; -1 if there is none."""
@@ -80,7 +86,8 @@ class Persistence:
         """
         return self._fading[kind] or not self._reach[component][after] >> before & 1
 
-    def _ends(self) -> list[bool]:
+    @cached_property
+    def _fading(self) -> list[bool]:
         """By kind: whether no run of deliveries that begins with it, and in which everybody could come back, goes on for ever."""
         kinds = range(len(self.tables.kinds))
         causes: list[set[int]] = [set() for _ in kinds]

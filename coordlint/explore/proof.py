@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from coordlint.explore.persistent import Persistence
 from coordlint.explore.space import Space
-from coordlint.explore.tables import Act, Row, Tables, bits, gathered, members
+from coordlint.explore.tables import Act, Row, Tables, bits, closure, following, gathered, members
 
 
 class Proof(NamedTuple):
@@ -95,15 +95,13 @@ class Silence:
         self._senders: list[tuple[int, list[int]]] = []
         self._telling = 0
         for number, component in enumerate(tables.components):
-            after: list[list[int]] = []
             direct: list[int] = []
             for rows, acts in zip(component.rows, component.acts, strict=True):
-                choices: list[Row | Act] = [row for group in rows.values() for row in group]
-                choices += acts
-                after.append(sorted({one.target for one in choices}))
-                direct.append(bits(tables.kinds[kind].to for one in choices for kind in one.emits) & self._bound)
+                told = bits(kind for group in rows.values() for row in group for kind in row.emits)
+                told |= bits(kind for act in acts for kind in act.emits)
+                direct.append(bits(tables.kinds[kind].to for kind in members(told)) & self._bound)
             if any(direct):
-                self._senders.append((number, gathered(after, direct)))
+                self._senders.append((number, gathered(following(component), direct)))
                 self._telling |= space.fields[number]
         self._told: dict[int, int] = {}
         self._coming: dict[int, int] = {}
@@ -418,9 +416,10 @@ def _is_answered(tables: Tables, component: int, local: int, emits: tuple[int, .
 
 def _circling(after: Sequence[set[int]]) -> bool:
     """Whether a graph has a cycle."""
-    targets = [sorted(one) for one in after]
-    behind = gathered(targets, [1 << node for node in range(len(targets))])
-    return any(behind[target] >> node & 1 for node, some in enumerate(targets) for target in some)
+    if all(target > node for node, targets in enumerate(after) for target in targets):
+        return False
+    behind = closure(tuple(tuple(sorted(targets)) for targets in after))
+    return any(behind[target] >> node & 1 for node, targets in enumerate(after) for target in targets)
 
 
 def _stuck_queues(space: Space, local: int, owed: int) -> set[int]:

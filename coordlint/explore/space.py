@@ -10,6 +10,7 @@ for each such part of a state (`fan`) and kept as differences, which hold for al
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 from coordlint.explore.persistent import Persistence
@@ -140,13 +141,6 @@ class Space:
         self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
         self._index()
         self.persistence = Persistence(tables, self._reach, without) if persistent else None
-        telling = self.persistence.telling if self.persistence is not None else []
-        # Every part of a state that moves depend on has the messages, the queues and their consumers, and those who act.
-        self.always = ((1 << (WIDTH * len(tables.kinds) + QUEUE_BITS * tables.queues)) - 1) << (
-            self.shift - QUEUE_BITS * tables.queues
-        )
-        for number in (*self.acting, *telling, *(kind.to for kind in tables.kinds if kind.queue >= 0)):
-            self.always |= self.fields[number]
         self.read = 0
         self._parts: dict[int, int] = {}
         self._fans: dict[int, tuple[list[int], dict[int, list[Fan | None]]]] = {}
@@ -154,6 +148,16 @@ class Space:
         for number, component in enumerate(tables.components):
             start += component.initial << self.offsets[number]
         self.initial = self.norm(self._emit(start, tables.initial))
+
+    @cached_property
+    def always(self) -> int:
+        """What every part of a state that moves depend on has: messages, queues and their consumers, and those who act."""
+        width = WIDTH * len(self.tables.kinds) + QUEUE_BITS * self.tables.queues
+        found = ((1 << width) - 1) << self.below
+        telling = self.persistence.telling if self.persistence is not None else []
+        for number in (*self.acting, *telling, *(kind.to for kind in self.tables.kinds if kind.queue >= 0)):
+            found |= self.fields[number]
+        return found
 
     # -------------------------------------------------------------------------------------------- reading a state
 
