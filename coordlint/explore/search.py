@@ -37,6 +37,7 @@ class Search:
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
         spared: with more faults nothing can go wrong, as somebody has proved, so that they were not looked at.
+        restful: no run goes on for ever without faults, as somebody has proved.
         cut: the limit was reached.
     """
 
@@ -51,6 +52,7 @@ class Search:
         self.fired: dict[int, tuple[int, Row | Act]] = {}
         self.complete = -1
         self.spared = False
+        self.restful = False
         self.cut = False
         self._noted: set[Fan] = set()
         self._open: list[tuple[int, Fan]] = []
@@ -167,10 +169,12 @@ class Search:
 
     def livelocks(self) -> list[int]:
         """The states from which no terminal state can be reached without a further fault, in the order of their finding."""
+        if self.restful:
+            return []
         ending = set(self.terminals)
         left: list[int] = []
-        for state in reversed(self.free):  # mostly what follows a state was found later
-            if state in ending or not ending.isdisjoint(self.free[state]):
+        for state, targets in reversed(self.free.items()):  # mostly what follows a state was found later
+            if state in ending or not ending.isdisjoint(targets):
                 ending.add(state)
             else:
                 left.append(state)

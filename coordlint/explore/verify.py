@@ -264,9 +264,10 @@ class Verification:
                 settings.progress(f"{compiled.scene.name}: complete for {_faults(layer)}, {states}")
             if layer == 1 < settings.faults and proved is None and not settings.thorough:
                 complete, search.complete = search.complete, settings.faults
+                search.restful = comes_to_rest(compiled.tables)
                 if not judge.all(search):
                     proved = self._is_proved(compiled, judge, search)
-                    if proved and comes_to_rest(compiled.tables):
+                    if proved and search.restful:
                         search.spared = True
                         return [], True
                 search.complete = complete
