@@ -98,7 +98,9 @@ class Compiler(Carriage):
                 component.rows.append({})
                 component.acts.append(())
         for one in (*threads, *self.parts):
-            del one.compiler  # nothing refers back to all the rest, so that its memory is free as soon as it is not used
+            del (
+                one.compiler
+            )  # nothing refers back to all the rest, so that its memory is free as soon as it is not used
         return self.out
 
     def note(self, text: str, span: Span, facts: tuple[str, ...] = (), trail: tuple[int, ...] = ()) -> int:

@@ -51,7 +51,9 @@ def for_proof(compiled: Compiled) -> Small:
         ]
     small, firsts = minimal(loose, labels)
     behind = [[old[first] for first in some] for old, some in zip(spots, firsts, strict=True)]
-    return Small(small, behind, {n: _numbered([labels[n][one] for one in firsts[n]], firsts=True) for n in compiled.parts})
+    return Small(
+        small, behind, {n: _numbered([labels[n][one] for one in firsts[n]], firsts=True) for n in compiled.parts}
+    )
 
 
 def _is_decided_by_a_workflow(compiled: Compiled) -> bool:

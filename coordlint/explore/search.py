@@ -55,6 +55,7 @@ class Search:
         self.restful = False
         self.cut = False
         self._noted: set[Fan] = set()
+        self._tried: set[int] = set()
         self._open: list[tuple[int, Fan]] = []
 
     def run(self, faults: int) -> Iterator[int]:
@@ -112,6 +113,9 @@ class Search:
         """Keep what moves show that are tried for the first time; the same moves from elsewhere show nothing new."""
         self._noted.add(fan)
         for move in fan.moves:
+            if id(move) in self._tried:
+                continue
+            self._tried.add(id(move))
             choice = move.choice
             if choice is None:
                 continue

@@ -126,6 +126,7 @@ class Space:
         self.contents: list[tuple[int, ...]] = [()]
         self.numbers: dict[tuple[int, ...], int] = {(): 0}
         self._consumers = [kind.to for kind in tables.kinds]
+        self._urgent = {number for number, kind in enumerate(tables.kinds) if kind.urgent}
         self._queued = [kind.queue >= 0 for kind in tables.kinds]
         self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
         self._reach = [reach(component) for component in tables.components]
@@ -263,9 +264,8 @@ class Space:
                 else:
                     every.append((move.target - state, move))
             return every, paid
-        kinds = self.tables.kinds
         flight = self.flight(state)
-        urgent = next((kind for kind in flight if kinds[kind].urgent), -1)
+        urgent = next((kind for kind in flight if kind in self._urgent), -1) if self._urgent else -1
         busy = False
         for kind in flight if urgent < 0 else (urgent,):
             to = self._consumers[kind]
@@ -308,12 +308,10 @@ class Space:
         return self.norm(target, step.doubtful)
 
     def _fan(self, state: int, every: list[tuple[int, Step | Move]], paid: list[Step | Move], calm: bool) -> Fan:
-        if self.persistence is None or len(every) < 2:
-            return Fan(every, paid)
-        first = every[0][1].kind
-        if first >= 0 and self.tables.kinds[first].urgent:
-            return Fan(every, paid)
-        return Fan(every, paid, self._persistent(self.persistence, state, every, paid, calm))
+        group = -1
+        if self.persistence is not None and len(every) > 1 and every[0][1].kind not in self._urgent:
+            group = self._persistent(self.persistence, state, every, paid, calm)
+        return Fan(every, paid, group)
 
     def _persistent(
         self,
@@ -324,11 +322,14 @@ class Space:
         calm: bool,
     ) -> int:
         """A persistent set, provided that one of its moves gets on for good, so that nothing is put off for ever; or all."""
-        seeds = sorted({move.component for _, move in every if move.kind >= 0})
-        movable = sorted({move.component for _, move in every} | {move.component for move in paid})
-        if not seeds or len(movable) < 2 or persistence.centre in movable:
+        movable = {move.component for _, move in every}
+        movable.update([move.component for move in paid])
+        if len(movable) < 2 or persistence.centre in movable:
             return -1
-        group = persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
+        seeds = sorted({move.component for _, move in every if move.kind >= 0})
+        if not seeds:
+            return -1
+        group = persistence.group(self.locals(state), self.pending(state), seeds, sorted(movable), calm=calm)
         if group is None:
             return -1
         for difference, move in every:
@@ -501,7 +502,16 @@ class Space:
             known = self._left.get((some, state & heard))
             if known is None:
                 before, self.read = self.read, 0
-                gone = sum(MOST << self.places[kind] for kind in members(some) if self.inert(kind, state))
+                gone, rest = 0, some
+                while rest:
+                    low = rest & -rest
+                    rest ^= low
+                    kind = low.bit_length() - 1
+                    to = self._consumers[kind]
+                    if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
+                        self.read |= self.fields[to]
+                    elif self.inert(kind, state):
+                        gone |= MOST << self.places[kind]
                 known = self._left[some, state & heard] = (~gone, self.read)
                 self.read |= before
             state &= known[0]
