@@ -173,8 +173,8 @@ class Persistence:
         if component not in self.telling:  # it is not looked at where it is
             if key not in self._ever:
                 everywhere = range(self.tables.components[component].size)
-                sent = [self._steps(component, one, calm, asked_by=1 << target)[1] for one in everywhere]
-                self._ever[key] = any(one >> target & 1 for one in sent)
+                direct = [self._steps(component, one, calm, asked_by=1 << target)[1] for one in everywhere]
+                self._ever[key] = any(sent >> target & 1 for sent in direct)
             return self._ever[key]
         known = self._unasked.setdefault(key, {})
         if local not in known:

@@ -292,13 +292,14 @@ class Prover:
         space, owed = self.space, state >> self.below
         locals_ = space.locals(state & self.locals)
         group = persistence.group(locals_, members(again | owed), members(seeds), movable, calm=False)
-        for kind in members(owed) if group is not None else ():
+        if group is None:
+            return -1
+        for kind in members(owed):
             to = space.tables.kinds[kind].to
-            choices, dropped = self._rows[kind].get(locals_[to]) or self._delivery(kind, locals_[to])
-            if group is not None and group >> to & 1:
-                if dropped or any(
-                    one.free and persistence.onward(to, locals_[to], one.target, kind) for one in choices
-                ):
+            if group >> to & 1:
+                choices, dropped = self._rows[kind].get(locals_[to]) or self._delivery(kind, locals_[to])
+                fading = (one.free and persistence.onward(to, locals_[to], one.target, kind) for one in choices)
+                if dropped or any(fading):
                     return group
         return -1
 
