@@ -143,11 +143,10 @@ def test_proof_mode_misses_nothing_that_two_faults_reach(block: int):
             assert set(entered(tables, raw)) <= set(proof.hits), name
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
-def test_what_nothing_can_reach_any_more_is_told_apart_by_its_labels_only(block: int):
+def test_what_nothing_can_reach_any_more_is_told_apart_by_its_labels_only():
     smaller = 0
-    for seed in range(block * 1_000_000, block * 1_000_000 + 2 * SYSTEMS):
-        tables = random_tables(seed, cyclic=block % 4 >= 2, wide=block % 2 == 1)
+    for seed in range(BLOCKS * SYSTEMS):
+        tables = random_tables(seed, cyclic=seed % 4 == 3, wide=seed % 2 == 1)
         first, *others = tables.components
         tables = replace(tables, components=[first, *(replace(one, acts=[()] * one.size) for one in others)])
         raw = Explored(tables, FAULTS, limit=LIMIT)
@@ -161,7 +160,7 @@ def test_what_nothing_can_reach_any_more_is_told_apart_by_its_labels_only(block:
         assert {tuple(labels[c][n] for c, n in enumerate(end)) for end in raw.terminals()} <= told, seed
         assert set(entered(tables, raw)) <= set(proof.hits), seed
         smaller += proof.states < prove(Space(watched(tables))).states
-    assert smaller, "no component is ever silent"
+    assert smaller >= SYSTEMS // 5, "silent components are hardly ever put to the test"
 
 
 def test_what_comes_to_rest_has_no_livelock():
