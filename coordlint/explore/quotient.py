@@ -39,7 +39,10 @@ def for_proof(compiled: Compiled) -> Small:
     """
     loose, spots = merged(
         compiled.tables,
-        {n: [spot._replace(used=1, slow=False) for spot in thread.spots] for n, thread in compiled.threads.items()},
+        {
+            n: [(spot.where, spot.undo, spot.extra, spot.caller, spot.turns) for spot in thread.spots]
+            for n, thread in compiled.threads.items()
+        },
     )
     labels: dict[int, list[Hashable]] = {}
     for number, thread in compiled.threads.items():
@@ -183,13 +186,14 @@ def _with(tables: Tables, numbers: list[list[int]], firsts: list[list[int]], *, 
         acts: list[dict[Act, None]] = [{} for _ in first]
         for local, one in enumerate(of):
             for kind, group in component.rows[local].items():
+                into = rows[one].setdefault(kind, {})
                 for row in group:
-                    rows[one].setdefault(kind, {})[row._replace(target=of[row.target], note=-1)] = None
+                    into[Row(of[row.target], row.emits, row.price, row.keep, -1, row.error)] = None
             for act in component.acts[local]:
-                act = act._replace(target=of[act.target], note=-1)
-                if alike and act.price and act.when != "late":
-                    act = act._replace(when="early", depth=0)
-                acts[one][act] = None
+                when, depth = act.when, act.depth
+                if alike and act.price and when != "late":
+                    when, depth = "early", 0
+                acts[one][Act(of[act.target], act.emits, when, act.price, depth, -1, act.error)] = None
         components.append(
             Component(
                 component.name,

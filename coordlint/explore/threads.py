@@ -546,7 +546,7 @@ class Thread:
 
 def _rested(spot: Spot) -> Spot:
     """The state without what belongs to the wait that is over."""
-    return spot._replace(used=1, slow=False, extra=())
+    return Spot(spot.where, undo=spot.undo, caller=spot.caller, turns=spot.turns)
 
 
 def _attempts(action: Action) -> float:
