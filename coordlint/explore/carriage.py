@@ -30,6 +30,7 @@ class Carriage(Conduct):
     _repeating: set[Message]
     _inside_kinds: dict[int, bool]
     _overtaking: set[int]
+    _requests: dict[int, tuple[int, ...]]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
         return self._ears.get(subject, ())
@@ -49,11 +50,12 @@ class Carriage(Conduct):
 
     def achieved(self, message: Message) -> tuple[int, ...]:
         """What observers hear when a request is carried out."""
-        return tuple(
-            k
-            for key, k in self.out.kinds.items()
-            if key[0] == "goal" and key[-1] is message and message.kind != "event"
-        )
+        return () if message.kind == "event" else self._aims.get(message, ())
+
+    @cached_property
+    def _aims(self) -> dict[object, tuple[int, ...]]:
+        """What observers of goals hear of each message and workflow."""
+        return {key[-1]: (kind,) for key, kind in self.out.kinds.items() if key[0] == "goal"}
 
     def _asked(self, message: Message, *, taken: bool) -> tuple[int, ...]:
         """What observers hear when a request is sent: that it is; and that it is as good as done, if nobody here takes it."""
@@ -82,7 +84,12 @@ class Carriage(Conduct):
         return self._inside_kinds[kind]
 
     def request(self, action: Action) -> tuple[int, ...]:
-        """The kinds that a call or send puts in flight."""
+        """The kinds that a call or send puts in flight; always the same once all components are known."""
+        if action.id not in self._requests:
+            self._requests[action.id] = self._request(action)
+        return self._requests[action.id]
+
+    def _request(self, action: Action) -> tuple[int, ...]:
         consumers = [p for p in self.index.started.get(action.message, ()) if p in self.members]
         found = [self._requested(action, self.home(process, action.message), process) for process in consumers]
         found += [self._arriving(action.message, number, action) for number in self.waits.get(action.message, ())]

@@ -63,6 +63,7 @@ class Compiler(Carriage):
         self.markers: dict[tuple[str, Process], Message] = {}
         self._queues: dict[tuple[str, int], list[int]] = {}
         self._overtaking: set[int] = set()
+        self._requests: dict[int, tuple[int, ...]] = {}
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._repeating = _loops(scene, index)
         self._simple: set[Process] = set()
@@ -96,6 +97,10 @@ class Compiler(Carriage):
             if not component.rows:
                 component.rows.append({})
                 component.acts.append(())
+        for one in (*threads, *self.parts):
+            del (
+                one.compiler
+            )  # nothing refers back to all the rest, so that its memory is free as soon as it is not used
         return self.out
 
     def note(self, text: str, span: Span, facts: tuple[str, ...] = (), trail: tuple[int, ...] = ()) -> int:

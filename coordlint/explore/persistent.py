@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from coordlint.explore.tables import Tables, bits, gathered, members
 
@@ -32,9 +33,11 @@ class Persistence:
         count = len(tables.components)
         self.senders = [0] * len(tables.kinds)
         for number, component in enumerate(tables.components):
-            emitted = {
-                kind for rows in component.rows for group in rows.values() for row in group for kind in row.emits
-            }
+            emitted: set[int] = set()
+            for rows in component.rows:
+                for group in rows.values():
+                    for row in group:
+                        emitted.update(row.emits)
             emitted.update(kind for acts in component.acts for act in acts for kind in act.emits)
             for kind in emitted:
                 self.senders[kind] |= 1 << number
@@ -49,14 +52,18 @@ class Persistence:
             self.into.append(1 << one.to | queue)
         self.centre = self._middle()
         self._sends: list[dict[int, list[int]]] = [{}, {}]
-        self.telling = [
-            n
-            for n in range(count)
-            if any(tables.components[n].acts) or any(len(set(self._sent(n, calm))) > 1 for calm in (False, True))
-        ]
-        self._unasked: dict[tuple[int, int, bool], int] = {}
+        self._unasked: dict[tuple[int, int, bool], dict[int, bool]] = {}
+        self._ever: dict[tuple[int, int, bool], bool] = {}
         self._reach = reach
-        self._fading = self._ends()
+
+    @cached_property
+    def telling(self) -> list[int]:
+        """The components that act by themselves, or whose sending depends on where they are."""
+        return [
+            number
+            for number, one in enumerate(self.tables.components)
+            if any(one.acts) or any(len(set(self._sent(number, calm))) > 1 for calm in (False, True))
+        ]
 
     def _middle(self) -> int:
         """The component that all others answer to, as the services of one workflow do; -1 if there is none."""
@@ -80,7 +87,8 @@ class Persistence:
         """
         return self._fading[kind] or not self._reach[component][after] >> before & 1
 
-    def _ends(self) -> list[bool]:
+    @cached_property
+    def _fading(self) -> list[bool]:
         """By kind: whether no run of deliveries that begins with it, and in which everybody could come back, goes on for ever."""
         kinds = range(len(self.tables.kinds))
         causes: list[set[int]] = [set() for _ in kinds]
@@ -162,32 +170,53 @@ class Persistence:
     def _sends_unasked(self, component: int, local: int, target: int, calm: bool) -> bool:
         """Whether a component may send to another one without hearing from it first."""
         key = component, target, calm
-        if key not in self._unasked:
-            after, direct = self._graph(component, calm, asked_by=1 << target)
-            found = bits(one for one, sent in enumerate(gathered(after, direct)) if sent >> target & 1)
-            self._unasked[key] = -1 if found and component not in self.telling else found
-        return bool(self._unasked[key] >> local & 1)
-
-    def _graph(self, component: int, calm: bool, asked_by: int = 0) -> tuple[list[list[int]], list[int]]:
-        """The local states that follow each other, and to whom each of them sends; rows that only one asks for can be left out."""
-        after: list[list[int]] = []
-        direct: list[int] = []
-        one = self.tables.components[component]
-        for rows, acts in zip(one.rows, one.acts, strict=True):
-            steps: list[tuple[int, tuple[int, ...]]] = []
-            for kind, group in rows.items():
-                if asked_by and not self.senders[kind] & ~asked_by:
+        if component not in self.telling:  # it is not looked at where it is
+            if key not in self._ever:
+                everywhere = range(self.tables.components[component].size)
+                direct = [self._steps(component, one, calm, asked_by=1 << target)[1] for one in everywhere]
+                self._ever[key] = any(sent >> target & 1 for sent in direct)
+            return self._ever[key]
+        known = self._unasked.setdefault(key, {})
+        if local not in known:
+            seen, todo = {local: None}, [local]
+            for one in todo:
+                if known.get(one):
+                    break
+                if one in known:
                     continue
-                steps += [(row.target, row.emits) for row in group if not (calm and row.price)]
-            steps += [
-                (act.target, act.emits)
-                for act in acts
-                if act.when != "late" and act.when not in self.without and not (calm and act.price)
-            ]
-            after.append(sorted({target for target, _ in steps}))
-            sent = 0
-            for _, emits in steps:
-                for kind in emits:
-                    sent |= self.into[kind]
-            direct.append(sent)
-        return after, direct
+                after, sent = self._steps(component, one, calm, asked_by=1 << target)
+                if sent >> target & 1:
+                    known[one] = True
+                    break
+                new = [other for other in after if other not in seen]
+                seen.update(dict.fromkeys(new))
+                todo += new
+            else:
+                known.update(dict.fromkeys(seen, False))
+            known.setdefault(local, True)
+        return known[local]
+
+    def _graph(self, component: int, calm: bool) -> tuple[list[list[int]], list[int]]:
+        """The local states that follow each other, and to whom each of them sends."""
+        found = [self._steps(component, local, calm) for local in range(self.tables.components[component].size)]
+        return [after for after, _ in found], [sent for _, sent in found]
+
+    def _steps(self, component: int, local: int, calm: bool, asked_by: int = 0) -> tuple[list[int], int]:
+        """The local states that follow one, and to whom it sends; rows that only one asks for can be left out."""
+        one = self.tables.components[component]
+        targets: set[int] = set()
+        emitted: set[int] = set()
+        for kind, group in one.rows[local].items():
+            if not asked_by or self.senders[kind] & ~asked_by:
+                for row in group:
+                    if not (calm and row.price):
+                        targets.add(row.target)
+                        emitted.update(row.emits)
+        for act in one.acts[local]:
+            if act.when != "late" and act.when not in self.without and not (calm and act.price):
+                targets.add(act.target)
+                emitted.update(act.emits)
+        sent = 0
+        for kind in emitted:
+            sent |= self.into[kind]
+        return sorted(targets), sent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.parts import STANDING, WRONG
 from coordlint.explore.tables import Act, Component, Row, Tables, bits, gathered
@@ -16,19 +16,33 @@ Labels = Mapping[int, Sequence[Hashable]]
 """By component: what has to stay apart in each of its local states; components without labels stay as they are."""
 
 
-def for_proof(compiled: Compiled) -> tuple[Tables, list[list[int]]]:
+class Small(NamedTuple):
+    """What proof mode reads of a scene.
+
+    Attributes:
+        tables: the smaller tables.
+        behind: by component, a local state of the scene behind each of theirs, the same for the judge.
+        alike: by component, for each of its local states the first one that is the same for the judge, however it behaves.
+    """
+
+    tables: Tables
+    behind: list[list[int]]
+    alike: dict[int, list[int]]
+
+
+def for_proof(compiled: Compiled) -> Small:
     """The tables of a scene without what proof mode need not know.
 
     How often a call was tried is forgotten: it may be given up or repeated at any time. Where one workflow alone decides how
     the scene ends, actions of a ledger that have no effect, whether they were refused, undone or never came, are told apart
     only as far as they answer differently.
-
-    Returns:
-        The smaller tables, and by component a local state of the scene behind each of theirs, the same for the judge.
     """
     loose, spots = merged(
         compiled.tables,
-        {n: [spot._replace(used=1, slow=False) for spot in thread.spots] for n, thread in compiled.threads.items()},
+        {
+            n: [(spot.where, spot.undo, spot.extra, spot.caller, spot.turns) for spot in thread.spots]
+            for n, thread in compiled.threads.items()
+        },
     )
     labels: dict[int, list[Hashable]] = {}
     for number, thread in compiled.threads.items():
@@ -39,7 +53,10 @@ def for_proof(compiled: Compiled) -> tuple[Tables, list[list[int]]]:
             tuple(c if not decided or c in STANDING or c in WRONG else None for c in codes) for codes in part.codes
         ]
     small, firsts = minimal(loose, labels)
-    return small, [[old[first] for first in some] for old, some in zip(spots, firsts, strict=True)]
+    behind = [[old[first] for first in some] for old, some in zip(spots, firsts, strict=True)]
+    return Small(
+        small, behind, {n: _numbered([labels[n][one] for one in firsts[n]], firsts=True) for n in compiled.parts}
+    )
 
 
 def _is_decided_by_a_workflow(compiled: Compiled) -> bool:
@@ -137,10 +154,10 @@ def minimal(tables: Tables, apart: Labels) -> tuple[Tables, list[list[int]]]:
     return _with(tables, numbers, firsts), firsts
 
 
-def _numbered(keys: Sequence[Hashable]) -> list[int]:
-    """The keys as numbers, in the order of their first occurrence."""
+def _numbered(keys: Sequence[Hashable], *, firsts: bool = False) -> list[int]:
+    """The keys as numbers, in the order of their first occurrence, or else by the place of that."""
     numbers: dict[Hashable, int] = {}
-    return [numbers.setdefault(key, len(numbers)) for key in keys]
+    return [numbers.setdefault(key, place if firsts else len(numbers)) for place, key in enumerate(keys)]
 
 
 def _behaviour(component: Component, local: int, of: list[int]) -> tuple[Hashable, ...]:
@@ -169,13 +186,14 @@ def _with(tables: Tables, numbers: list[list[int]], firsts: list[list[int]], *, 
         acts: list[dict[Act, None]] = [{} for _ in first]
         for local, one in enumerate(of):
             for kind, group in component.rows[local].items():
+                into = rows[one].setdefault(kind, {})
                 for row in group:
-                    rows[one].setdefault(kind, {})[row._replace(target=of[row.target], note=-1)] = None
+                    into[Row(of[row.target], row.emits, row.price, row.keep, -1, row.error)] = None
             for act in component.acts[local]:
-                act = act._replace(target=of[act.target], note=-1)
-                if alike and act.price and act.when != "late":
-                    act = act._replace(when="early", depth=0)
-                acts[one][act] = None
+                when, depth = act.when, act.depth
+                if alike and act.price and when != "late":
+                    when, depth = "early", 0
+                acts[one][Act(of[act.target], act.emits, when, act.price, depth, -1, act.error)] = None
         components.append(
             Component(
                 component.name,

@@ -37,6 +37,7 @@ class Search:
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
         spared: with more faults nothing can go wrong, as somebody has proved, so that they were not looked at.
+        restful: no run goes on for ever without faults, as somebody has proved.
         cut: the limit was reached.
     """
 
@@ -51,51 +52,59 @@ class Search:
         self.fired: dict[int, tuple[int, Row | Act]] = {}
         self.complete = -1
         self.spared = False
+        self.restful = False
         self.cut = False
         self._noted: set[Fan] = set()
+        self._tried: set[int] = set()
+        self._open: list[tuple[int, Fan]] = []
 
     def run(self, faults: int) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete."""
-        later: dict[int, int] = {}
         frontier = [self.space.initial]
         for layer in range(faults + 1):
-            for state, before in later.items():
-                if state not in self.layers:
-                    self.layers[state] = layer
-                    self.came[state] = before
-                    frontier.append(state)
+            for state, before in self._faults().items():
+                self.layers[state] = layer
+                self.came[state] = before
+                frontier.append(state)
             if not frontier:
                 self.complete = faults
                 return
-            later = {}
             while frontier:
-                frontier = self._advance(frontier, layer, later, last=layer == faults)
+                frontier = self._advance(frontier, layer, last=layer == faults)
                 if len(self.layers) > self.limit:
                     self.cut = True
                     return
             self.complete = layer
             yield layer
 
-    def _advance(self, frontier: list[int], layer: int, later: dict[int, int], *, last: bool) -> list[int]:
+    def _faults(self) -> dict[int, int]:
+        """The states that one more fault leads to, each with the state before it; only worked out if they are asked for."""
+        layers, faults = self.layers, self.space.faults
+        found: dict[int, int] = {}
+        for state, fan in self._open:
+            for difference in faults(fan, state):
+                target = state + difference
+                if target not in layers and target not in found:
+                    found[target] = state
+        self._open.clear()
+        return found
+
+    def _advance(self, frontier: list[int], layer: int, *, last: bool) -> list[int]:
         """Visit states; returns those that were reached from them for the first time without a further fault."""
         space, layers, came, noted = self.space, self.layers, self.came, self._noted
         following: list[int] = []
         for state in frontier:
             fan = space.fan(state, calm=last)
-            fan = fan.few or fan
             if fan not in noted:
                 self._note(fan, state, layer)
-            targets = [state + difference for difference, _ in fan.free]
-            self.free[state] = targets
+            self.free[state] = targets = [state + difference for difference in fan.free]
             for target in targets:
                 if target not in layers:
                     layers[target] = layer
                     came[target] = state
                     following.append(target)
-            for difference, _ in fan.paid:
-                target = state + difference
-                if target not in layers and target not in later:
-                    later[target] = state
+            if fan.paid:
+                self._open.append((state, fan))
             if not targets:
                 self.terminals.append(state)
         return following
@@ -103,19 +112,22 @@ class Search:
     def _note(self, fan: Fan, state: int, layer: int) -> None:
         """Keep what moves show that are tried for the first time; the same moves from elsewhere show nothing new."""
         self._noted.add(fan)
-        for difference, move in (*fan.free, *fan.paid):
+        for move in fan.moves:
+            if id(move) in self._tried:
+                continue
+            self._tried.add(id(move))
             choice = move.choice
             if choice is None:
                 continue
             faults = layer + move.price
-            if id(choice) not in self.fired or faults < self.fired[id(choice)][0]:
+            known = self.fired.get(id(choice))
+            if known is None or faults < known[0]:
                 self.fired[id(choice)] = (faults, choice)
             if choice.error:
-                known = self.hits.get((move.component, choice.target))
-                if known is None or faults < known.layer:
-                    self.hits[move.component, choice.target] = Hit(
-                        state, move._replace(target=state + difference), faults
-                    )
+                hit = self.hits.get((move.component, choice.target))
+                if hit is None or faults < hit.layer:
+                    same = next(one for one in self.space.moves(state) if one[:3] == move[:3] and one.choice is choice)
+                    self.hits[move.component, choice.target] = Hit(state, same, faults)
 
     # -------------------------------------------------------------------------------------------- what was found
 
@@ -161,10 +173,12 @@ class Search:
 
     def livelocks(self) -> list[int]:
         """The states from which no terminal state can be reached without a further fault, in the order of their finding."""
+        if self.restful:
+            return []
         ending = set(self.terminals)
         left: list[int] = []
-        for state in reversed(self.free):  # mostly what follows a state was found later
-            if state in ending or not ending.isdisjoint(self.free[state]):
+        for state, targets in reversed(self.free.items()):  # mostly what follows a state was found later
+            if state in ending or not ending.isdisjoint(targets):
                 ending.add(state)
             else:
                 left.append(state)

@@ -10,10 +10,11 @@ for each such part of a state (`fan`) and kept as differences, which hold for al
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 from coordlint.explore.persistent import Persistence
-from coordlint.explore.tables import Act, Row, Tables, bits, reach
+from coordlint.explore.tables import Act, Row, Tables, bits, members, reach
 
 WIDTH = 3
 MOST = (1 << WIDTH) - 1
@@ -37,30 +38,47 @@ class Move(NamedTuple):
     target: int
 
 
-Delivery = tuple[int, str, Row | None, int, tuple[int, ...], int]
-"""A move of a delivery: its price and name, the row, the difference to locals and counter, what is sent, whose use is in doubt."""
+class Step(NamedTuple):
+    """A move made ready: as in `Move`, and what it makes of a state.
+
+    Attributes:
+        difference: to locals and counters.
+        emits: what is sent besides.
+        doubtful: the kinds of which it may make useless some, as a bit set.
+    """
+
+    price: int
+    what: str
+    kind: int
+    component: int
+    choice: Row | Act | None
+    difference: int
+    emits: tuple[int, ...]
+    doubtful: int
 
 
 class Fan:
-    """Moves, each with the difference that it makes to the state.
+    """Moves, those of a persistent set (R4) if there is one, with the differences that they make to a state.
 
     Attributes:
-        free: those without a price.
-        paid: the faults.
-        few: the moves of a persistent set (R4); None if that is all of them.
+        free: the differences of those without a price.
+        moves: all of them.
+        paid: the faults among them, whose differences :func:`Space.faults` works out.
+        every: the moves without a price, also those outside of the persistent set, with their differences.
+        mask: the part of a state that the differences of the faults depend on.
+        faults: those differences, by that part.
     """
 
-    __slots__ = ("few", "free", "paid")
+    __slots__ = ("every", "faults", "free", "mask", "moves", "paid")
 
-    def __init__(
-        self,
-        free: list[tuple[int, Move]],
-        paid: list[tuple[int, Move]],
-        few: Fan | None = None,
-    ) -> None:
-        self.free = free
-        self.paid = paid
-        self.few = few
+    def __init__(self, every: list[tuple[int, Step | Move]], paid: list[Step | Move], group: int = -1) -> None:
+        self.every = every
+        free = every if group == -1 else [step for step in every if group >> step[1].component & 1]
+        self.free = [difference for difference, _ in free]
+        self.paid = paid if group == -1 else [move for move in paid if group >> move.component & 1]
+        self.moves = [move for _, move in free] + self.paid
+        self.mask = 0
+        self.faults: dict[int, list[int]] = {}
 
 
 class TooManyQueueContentsError(Exception):
@@ -81,6 +99,7 @@ class Space:
         initial: the first state.
         overflowed: the kinds whose counter has saturated.
         acting: the components that can do anything by themselves.
+        below: so many bits hold the local states.
     """
 
     def __init__(
@@ -98,6 +117,7 @@ class Space:
             self.offsets.append(position)
             self.masks.append((1 << width) - 1)
             position += width
+        self.below = position
         self.queue_offsets = [position + QUEUE_BITS * number for number in range(tables.queues)]
         position += QUEUE_BITS * tables.queues
         self.shift = position
@@ -106,25 +126,22 @@ class Space:
         self.contents: list[tuple[int, ...]] = [()]
         self.numbers: dict[tuple[int, ...], int] = {(): 0}
         self._consumers = [kind.to for kind in tables.kinds]
+        self._urgent = {number for number, kind in enumerate(tables.kinds) if kind.urgent}
         self._queued = [kind.queue >= 0 for kind in tables.kinds]
         self._holding = {n for n, kind in enumerate(tables.kinds) if kind.queue >= 0 and kind.patient}
         self._reach = [reach(component) for component in tables.components]
         self._inert: list[dict[int, tuple[bool, int]]] = [{} for _ in tables.kinds]
         self._needs: list[dict[int, frozenset[int] | None]] = [{} for _ in tables.kinds]
         self._flights: dict[int, tuple[int, ...]] = {}
-        self._deliveries: dict[tuple[int, int], tuple[Delivery, ...]] = {}
-        self._actions: dict[tuple[int, int], list[tuple[Act, int, int]]] = {}
+        self._aloft: dict[int, int] = {}
+        self._heard: dict[int, int] = {}
+        self._left: dict[tuple[int, int], tuple[int, int]] = {}
+        self._deliveries: dict[tuple[int, int], tuple[Step, ...]] = {}
+        self._actions: dict[tuple[int, int], tuple[tuple[int, Step], ...]] = {}
         self.acting = [number for number, one in enumerate(tables.components) if any(one.acts)]
         self.fields = [mask << offset for mask, offset in zip(self.masks, self.offsets, strict=True)]
         self._index()
         self.persistence = Persistence(tables, self._reach, without) if persistent else None
-        telling = self.persistence.telling if self.persistence is not None else []
-        # Every part of a state that moves depend on has the messages, the queues and their consumers, and those who act.
-        self.always = ((1 << (WIDTH * len(tables.kinds) + QUEUE_BITS * tables.queues)) - 1) << (
-            self.shift - QUEUE_BITS * tables.queues
-        )
-        for number in (*self.acting, *telling, *(kind.to for kind in tables.kinds if kind.queue >= 0)):
-            self.always |= self.fields[number]
         self.read = 0
         self._parts: dict[int, int] = {}
         self._fans: dict[int, tuple[list[int], dict[int, list[Fan | None]]]] = {}
@@ -132,6 +149,16 @@ class Space:
         for number, component in enumerate(tables.components):
             start += component.initial << self.offsets[number]
         self.initial = self.norm(self._emit(start, tables.initial))
+
+    @cached_property
+    def always(self) -> int:
+        """What every part of a state that moves depend on has: messages, queues and their consumers, and those who act."""
+        width = WIDTH * len(self.tables.kinds) + QUEUE_BITS * self.tables.queues
+        found = ((1 << width) - 1) << self.below
+        telling = self.persistence.telling if self.persistence is not None else []
+        for number in (*self.acting, *telling, *(kind.to for kind in self.tables.kinds if kind.queue >= 0)):
+            found |= self.fields[number]
+        return found
 
     # -------------------------------------------------------------------------------------------- reading a state
 
@@ -198,51 +225,120 @@ class Space:
         fan = found[calm]
         if fan is None:
             if calm and found[0] is not None:
-                fan = self._fan(state, found[0].free, [], calm)
+                fan = self._fan(state, found[0].every, [], calm)
             else:
                 self.read = 0
-                moves = self.moves(state, calm=calm)
+                every, paid = self._ready(state, calm)
                 if self.read & ~mask[0]:
                     mask[0] |= self.read
                     fans.clear()
                     found = [None, None]
-                free = [(move.target - state, move) for move in moves if not move.price]
-                paid = [(move.target - state, move) for move in moves if move.price]
-                fan = self._fan(state, free, paid, calm)
+                fan = self._fan(state, every, paid, calm)
             found[calm] = fan
             fans[state & mask[0]] = found
         return fan
 
-    def _fan(self, state: int, free: list[tuple[int, Move]], paid: list[tuple[int, Move]], calm: bool) -> Fan:
-        few = None
-        urgent = bool(free) and free[0][1].kind >= 0 and self.tables.kinds[free[0][1].kind].urgent
-        if self.persistence is not None and len(free) > 1 and not urgent:
-            few = self._persistent(self.persistence, state, free, paid, calm)
-        return Fan(free, paid, few)
+    def faults(self, fan: Fan, state: int) -> list[int]:
+        """The differences that the faults of a fan make to a state that it is for."""
+        found = fan.faults.get(state & fan.mask)
+        if found is None:
+            self.read = 0
+            found = [
+                move.target - state if isinstance(move, Move) else self._behind(state, move) - state
+                for move in fan.paid
+            ]
+            if self.read & ~fan.mask:
+                fan.mask |= self.read
+                fan.faults.clear()
+            fan.faults[state & fan.mask] = found
+        return found
+
+    def _ready(self, state: int, calm: bool) -> tuple[list[tuple[int, Step | Move]], list[Step | Move]]:
+        """The free moves of a state with their differences, and its faults."""
+        every: list[tuple[int, Step | Move]] = []
+        paid: list[Step | Move] = []
+        if self.tables.queues:  # what a move makes of a queue cannot be said for more than one state
+            for move in self.moves(state, calm=calm):
+                if move.price:
+                    paid.append(move)
+                else:
+                    every.append((move.target - state, move))
+            return every, paid
+        flight = self.flight(state)
+        urgent = next((kind for kind in flight if kind in self._urgent), -1) if self._urgent else -1
+        busy = False
+        for kind in flight if urgent < 0 else (urgent,):
+            to = self._consumers[kind]
+            key = kind, (state >> self.offsets[to]) & self.masks[to]
+            table = self._deliveries.get(key)
+            for step in table if table is not None else self._compile(*key):
+                busy = True
+                if not step.price:
+                    every.append((self._behind(state, step) - state, step))
+                elif not calm:
+                    paid.append(step)
+        timers: list[tuple[int, Step]] = []
+        for number in self.acting if urgent < 0 else ():
+            key = number, (state >> self.offsets[number]) & self.masks[number]
+            acts = self._actions.get(key)
+            for depth, step in acts if acts is not None else self._doings(*key):
+                if step.price and calm:
+                    continue
+                if step.what == "late":
+                    if not busy:
+                        timers.append((depth, step))
+                elif step.price:
+                    paid.append(step)
+                else:
+                    every.append((self._behind(state, step) - state, step))
+        deepest = max((depth for depth, _ in timers), default=0)
+        for depth, step in timers:
+            if depth == deepest:
+                if step.price:
+                    paid.append(step)
+                else:
+                    every.append((self._behind(state, step) - state, step))
+        return every, paid
+
+    def _behind(self, state: int, step: Step) -> int:
+        """The state behind a move, if it takes nothing out of a queue."""
+        target = state + step.difference
+        if step.emits:
+            target = self._emit(target, step.emits)
+        return self.norm(target, step.doubtful)
+
+    def _fan(self, state: int, every: list[tuple[int, Step | Move]], paid: list[Step | Move], calm: bool) -> Fan:
+        group = -1
+        if self.persistence is not None and len(every) > 1 and every[0][1].kind not in self._urgent:
+            group = self._persistent(self.persistence, state, every, paid, calm)
+        return Fan(every, paid, group)
 
     def _persistent(
         self,
         persistence: Persistence,
         state: int,
-        free: list[tuple[int, Move]],
-        paid: list[tuple[int, Move]],
+        every: list[tuple[int, Step | Move]],
+        paid: list[Step | Move],
         calm: bool,
-    ) -> Fan | None:
-        """The moves of a persistent set, provided that one of them gets on for good, so that nothing is put off for ever."""
-        seeds = sorted({move.component for _, move in free if move.kind >= 0})
-        movable = sorted({move.component for _, move in (*free, *paid)})
-        if not seeds or len(movable) < 2 or persistence.centre in movable:
-            return None
-        group = persistence.group(self.locals(state), self.pending(state), seeds, movable, calm=calm)
+    ) -> int:
+        """A persistent set, provided that one of its moves gets on for good, so that nothing is put off for ever; or all."""
+        movable = {move.component for _, move in every}
+        movable.update([move.component for move in paid])
+        if len(movable) < 2 or persistence.centre in movable:
+            return -1
+        seeds = sorted({move.component for _, move in every if move.kind >= 0})
+        if not seeds:
+            return -1
+        group = persistence.group(self.locals(state), self.pending(state), seeds, sorted(movable), calm=calm)
         if group is None:
-            return None
-        free = [step for step in free if group >> step[1].component & 1]
-        for difference, move in free:
+            return -1
+        for difference, move in every:
             one = move.component
-            target = self.local(state + difference, one)
-            if move.kind >= 0 and persistence.onward(one, self.local(state, one), target, move.kind):
-                return Fan(free, [step for step in paid if group >> step[1].component & 1])
-        return None
+            if move.kind >= 0 and group >> one & 1:
+                target = self.local(state + difference, one)
+                if persistence.onward(one, self.local(state, one), target, move.kind):
+                    return group
+        return -1
 
     def _part(self, state: int) -> int:
         """The mask of what the possible moves of a state depend on, as far as the messages in flight show it."""
@@ -278,42 +374,43 @@ class Space:
         local = (state >> self.offsets[to]) & self.masks[to]
         table = self._deliveries.get((kind, local))
         if table is None:
-            table = self._deliveries[kind, local] = self._compile(kind, local)
+            table = self._compile(kind, local)
         queued = self._queued[kind]
-        for price, what, row, delta, emits, doubt in table:
+        for price, what, _, _, row, delta, emits, doubt in table:
             if price and (calm or overtaking):
                 continue
             if overtaking:
                 price, what = 1, "overtake"
             target = state + delta
             if queued:
-                target = self._taken(target, kind, row, what)
+                target = self._taken(target, kind, row if isinstance(row, Row) else None, what)
             if emits:
                 target = self._emit(target, emits)
             found.append(Move(price, what, kind, to, row, self.norm(target, doubt)))
         return bool(table)
 
-    def _compile(self, kind: int, local: int) -> tuple[Delivery, ...]:
+    def _compile(self, kind: int, local: int) -> tuple[Step, ...]:
         """The moves of a delivery."""
         one = self.tables.kinds[kind]
-        offset = self.offsets[one.to]
+        to, offset = one.to, self.offsets[one.to]
         taken = self.ones[kind] if one.queue < 0 else 0
-        found: list[Delivery] = []
+        found: list[Step] = []
         rows = self.tables.rows(kind, local)
         for row in rows:
             if row.price and "publish" in self.without:
                 continue
             delta = (row.target - local) << offset
             what = "publish" if row.price else "deliver"
-            doubt = self.doubt(row, one.to, local)
-            found.append((row.price, what, row, delta - (0 if row.keep else taken), row.emits, doubt))
+            doubt = self.doubt(row, to, local)
+            found.append(Step(row.price, what, kind, to, row, delta - (0 if row.keep else taken), row.emits, doubt))
             if one.copies and not row.keep and not row.price and "copy" not in self.without:
-                found.append((1, "copy", row, delta, row.emits, doubt))
+                found.append(Step(1, "copy", kind, to, row, delta, row.emits, doubt))
         if not rows and not self.waits(kind, local):
-            found.append((0, "drop", None, -taken, (), 0))
+            found.append(Step(0, "drop", kind, to, None, -taken, (), 0))
         if one.loss and one.loss not in self.without and (rows or found):
-            found.append((1, one.loss, None, -taken, (), 0))
-        return tuple(found)
+            found.append(Step(1, one.loss, kind, to, None, -taken, (), 0))
+        table = self._deliveries[kind, local] = tuple(found)
+        return table
 
     def waits(self, kind: int, local: int) -> bool:
         """Whether a message that nothing takes here stays until something does."""
@@ -358,26 +455,30 @@ class Space:
     def _act(self, state: int, found: list[Move], busy: bool, calm: bool) -> None:
         late: list[tuple[int, Move]] = []
         for number in self.acting:
-            local = (state >> self.offsets[number]) & self.masks[number]
-            actions = self._actions.get((number, local))
-            if actions is None:
-                actions = self._actions[number, local] = [
-                    (act, (act.target - local) << self.offsets[number], self.doubt(act, number, local))
-                    for act in self.tables.components[number].acts[local]
-                    if act.when not in self.without
-                ]
-            for act, delta, doubt in actions:
-                if (act.price and calm) or (act.when == "late" and busy):
+            key = number, (state >> self.offsets[number]) & self.masks[number]
+            acts = self._actions.get(key)
+            for depth, step in acts if acts is not None else self._doings(*key):
+                if (step.price and calm) or (step.what == "late" and busy):
                     continue
-                target = self._emit(state + delta, act.emits)
-                move = Move(act.price, act.when, -1, number, act, self.norm(target, doubt))
-                if act.when == "late":
-                    late.append((act.depth, move))
+                move = Move(step.price, step.what, -1, number, step.choice, self._behind(state, step))
+                if step.what == "late":
+                    late.append((depth, move))
                 else:
                     found.append(move)
         if late:
             deepest = max(depth for depth, _ in late)
             found += [move for depth, move in late if depth == deepest]
+
+    def _doings(self, component: int, local: int) -> tuple[tuple[int, Step], ...]:
+        """What a component may do by itself, each with its depth."""
+        found = []
+        for act in self.tables.components[component].acts[local]:
+            if act.when not in self.without:
+                delta = (act.target - local) << self.offsets[component]
+                doubt = self.doubt(act, component, local)
+                found.append((act.depth, Step(act.price, act.when, -1, component, act, delta, act.emits, doubt)))
+        table = self._actions[component, local] = tuple(found)
+        return table
 
     # -------------------------------------------------------------------------------------------- R2: inert messages
 
@@ -390,13 +491,31 @@ class Space:
         """
         if not self.reduces or not doubtful:
             return state
-        for kind in self._flights.get(state >> self.shift) or self.flight(state):
-            if doubtful >> kind & 1:
-                to = self._consumers[kind]
-                if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
-                    self.read |= self.fields[to]
-                elif self.inert(kind, state):
-                    state &= ~(MOST << self.places[kind])
+        some = self._aloft.get(state >> self.shift)
+        if some is None:
+            some = self._aloft[state >> self.shift] = bits(self.flight(state))
+        some &= doubtful
+        if some:
+            heard = self._heard.get(some)
+            if heard is None:
+                heard = self._heard[some] = self.hearing(some)
+            known = self._left.get((some, state & heard))
+            if known is None:
+                before, self.read = self.read, 0
+                gone, rest = 0, some
+                while rest:
+                    low = rest & -rest
+                    rest ^= low
+                    kind = low.bit_length() - 1
+                    to = self._consumers[kind]
+                    if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
+                        self.read |= self.fields[to]
+                    elif self.inert(kind, state):
+                        gone |= MOST << self.places[kind]
+                known = self._left[some, state & heard] = (~gone, self.read)
+                self.read |= before
+            state &= known[0]
+            self.read |= known[1]
         for number in range(self.tables.queues):
             content = self.queue(state, number)
             kept = tuple(kind for kind in content if not (doubtful >> kind & 1 and self.inert(kind, state)))
@@ -406,16 +525,13 @@ class Space:
 
     def useless(self, some: int, state: int) -> int:
         """Those of some kinds, as a bit set, that cannot change anything any more."""
+        return bits(kind for kind in members(some) if self.inert(kind, state))
+
+    def hearing(self, some: int) -> int:
+        """The part of a state that decides which of some kinds are useless."""
         found = 0
-        while some:
-            low = some & -some
-            some ^= low
-            kind = low.bit_length() - 1
-            to = self._consumers[kind]
-            if self._needs[kind].get((state >> self.offsets[to]) & self.masks[to], ()) is None:
-                self.read |= self.fields[to]
-            elif self.inert(kind, state):
-                found |= low
+        for kind in members(some):
+            found |= self._hearing[kind]
         return found
 
     def doubt(self, choice: Row | Act | None, component: int, local: int) -> int:

@@ -6,8 +6,9 @@ the tests interpret the same tables independently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 When = Literal["free", "late", "early", "crash"]
@@ -110,16 +111,28 @@ class Tables:
 
 def reach(component: Component) -> list[int]:
     """The local states that can follow each one, itself included, as bit sets: whatever the others do."""
-    after: list[list[int]] = []
+    return list(closure(tuple(following(component))))
+
+
+def following(component: Component) -> list[tuple[int, ...]]:
+    """The local states that can follow each one at once, ascending."""
+    after: list[tuple[int, ...]] = []
     for rows, acts in zip(component.rows, component.acts, strict=True):
         targets = {act.target for act in acts}
         for group in rows.values():
-            targets.update(row.target for row in group)
-        after.append(sorted(targets))
-    return gathered(after, [1 << local for local in range(component.size)])
+            for row in group:
+                targets.add(row.target)
+        after.append(tuple(sorted(targets)))
+    return after
 
 
-def gathered(after: list[list[int]], own: list[int]) -> list[int]:
+@lru_cache(maxsize=256)
+def closure(after: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """The nodes of a graph that can be reached from each one, itself included, as bit sets; most participants are alike."""
+    return tuple(gathered(after, [1 << node for node in range(len(after))]))
+
+
+def gathered(after: Sequence[Sequence[int]], own: list[int]) -> list[int]:
     """What the nodes of a graph and all that can follow them have of their own, as bit sets.
 
     One pass over the strongly connected components, each behind all that follow it (R. Tarjan, Depth-first search and linear
@@ -129,6 +142,8 @@ def gathered(after: list[list[int]], own: list[int]) -> list[int]:
         after: the successors of each node.
         own: the bit set of each node.
     """
+    if len(set(own)) < 2:
+        return list(own)
     found = [0] * len(after)
     order = [0] * len(after)
     low = [0] * len(after)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from coordlint.explore.scene import in_loops
@@ -66,6 +67,24 @@ class Thread:
         """How messages name it."""
         workflow = self.process.workflow
         return f"workflow `{workflow.name}`" if workflow is not None else f"`{self.process.service.name}`"
+
+    # -------------------------------------------------------------------------------------------- what holds everywhere
+
+    @cached_property
+    def _forgets(self) -> tuple[str, ...] | None:
+        return self.compiler.forgets(self)
+
+    @cached_property
+    def _guarded(self) -> tuple[bool, tuple[str, ...]]:
+        return self.compiler.guarded(self.process)
+
+    @cached_property
+    def _durability(self) -> str:
+        return self.compiler.durability(self.process)
+
+    @cached_property
+    def _triggers(self) -> list[tuple[int, int]]:
+        return self.compiler.triggers(self.process, self.number)
 
     # -------------------------------------------------------------------------------------------- machine
 
@@ -154,8 +173,8 @@ class Thread:
         note = self.compiler.note(text, self.actions[at].span, facts, run.trail)
         target = self.at(run.spot)
         rows.setdefault(kind, []).append(Row(target, run.emits, 0, False, note, run.spot.where[0] == "twice"))
-        forgets = self.compiler.forgets(self)
-        kept = tuple(one for one in run.emits if self.compiler.stays_inside(one))
+        forgets = self._forgets
+        kept = run.emits if forgets is None else tuple(one for one in run.emits if self.compiler.stays_inside(one))
         if forgets is not None and kept != run.emits:
             lost = self.compiler.note(f"{self.name} saves its progress, crashes, and never sends what follows",
                                       self.actions[at].span, forgets, run.trail)  # fmt: skip
@@ -176,7 +195,7 @@ class Thread:
                 self._row(rows, compiler.internal("go", self), run, "the branch begins", self.entry)
             return
         needed = compiler.joined(self.process)
-        for kind, caller in compiler.triggers(self.process, self.number):
+        for kind, caller in self._triggers:
             key = compiler.trigger_of(kind)
             what = self._on(kind)
             seen = frozenset(spot.extra) | {key}
@@ -196,8 +215,8 @@ class Thread:
     def _again(self, spot: Spot, rows: dict[int, list[Row]]) -> None:
         """Its trigger comes again while it runs, or after it has ended."""
         compiler = self.compiler
-        guarded, facts = compiler.guarded(self.process)
-        for kind, caller in compiler.triggers(self.process, self.number):
+        guarded, facts = self._guarded
+        for kind, caller in self._triggers:
             what = self._on(kind)
             if (
                 not guarded
@@ -277,7 +296,7 @@ class Thread:
         if self.process.kind != "workflow":
             self._begin_anew(spot, acts)
             return
-        state = self.compiler.durability(self.process)
+        state = self._durability
         action = self.actions[spot.where[1]]
         if state == "store" and action.kind == "call":
             text = f"the host of {self.name} crashes; it comes back and repeats `{action.message.name}`"
@@ -291,7 +310,7 @@ class Thread:
 
     def _begin_anew(self, spot: Spot, acts: list[Act]) -> None:
         """A handler acknowledges its message at the end: if its host crashes before, the message comes again."""
-        triggers = self.compiler.triggers(self.process, self.number)
+        triggers = self._triggers
         if self.parent is not None or spot.where[0] == "fork" or self.compiler.joined(self.process):
             return
         if any(caller == spot.caller and self.compiler.redelivers(kind) for kind, caller in triggers):
@@ -534,7 +553,7 @@ class Thread:
 
 def _rested(spot: Spot) -> Spot:
     """The state without what belongs to the wait that is over."""
-    return spot._replace(used=1, slow=False, extra=())
+    return Spot(spot.where, undo=spot.undo, caller=spot.caller, turns=spot.turns)
 
 
 def _attempts(action: Action) -> float:

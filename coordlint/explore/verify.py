@@ -274,9 +274,10 @@ class Verification:
                 settings.progress(f"{compiled.scene.name}: complete for {_faults(layer)}, {states}")
             if layer == 1 < settings.faults and proved is None and not settings.thorough:
                 complete, search.complete = search.complete, settings.faults
+                search.restful = comes_to_rest(compiled.tables)
                 if not judge.all(search):
                     proved = self._is_proved(compiled, judge, search)
-                    if proved and comes_to_rest(compiled.tables):
+                    if proved and search.restful:
                         search.spared = True
                         return [], True
                 search.complete = complete
@@ -289,12 +290,14 @@ class Verification:
 
     def _is_proved(self, compiled: Compiled, judge: Judge, search: Search) -> bool:
         """Whether proof mode shows that nothing is wrong with any number of faults."""
-        tables, behind = for_proof(compiled)
+        small = for_proof(compiled)
 
         def fine(end: tuple[int, ...]) -> bool:
-            return not any(True for _ in judge.wrong(tuple(old[local] for old, local in zip(behind, end, strict=True))))
+            locals_ = tuple(old[local] for old, local in zip(small.behind, end, strict=True))
+            return not any(True for _ in judge.wrong(locals_))
 
-        return prove(Space(tables), min(self.settings.limit, max(MOST_PROVED, len(search.layers))), fine).complete
+        limit = min(self.settings.limit, max(MOST_PROVED, len(search.layers)))
+        return prove(Space(small.tables), limit, fine, small.alike).complete
 
     def _search(self, compiled: Compiled, faults: int, limit: int) -> Search:
         search = Search(Space(compiled.tables, without=self.settings.without), limit)
