@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.cli import pan, swarm
@@ -13,31 +13,18 @@ from coordlint.cli.shared import Failure, hint, write
 if TYPE_CHECKING:
     from coordlint.design import Design
     from coordlint.explore.judge import Judge
-    from coordlint.explore.promela import Model, Path, Property
+    from coordlint.explore.promela import Model, Property
     from coordlint.explore.scene import Compiled, Scene
-    from coordlint.explore.space import Space
+    from coordlint.explore.space import Move, Space
+    from coordlint.explore.stategraph import StateGraph
+    from coordlint.explore.tables import Act, Row
+    from coordlint.explore.trail import Path
     from coordlint.explore.verify import Settings
+    from coordlint.explore.violation import Violation
+    from coordlint.source import Span
 
 GRAPH = 50_000
-"""Endless runs and dead statements are looked for in scenes of so many states; they need the whole graph."""
-
-
-class Found(NamedTuple):
-    """A violation that SPIN has found.
-
-    Attributes:
-        code: `B1` to `B21`.
-        subject: what it is about, as the own engine has it.
-        faults: the least number of faults it needs.
-        text: the fact in one sentence.
-        path: the run that shows it, replayed and shortened; empty if there is none to show.
-    """
-
-    code: str
-    subject: str
-    faults: int
-    text: str
-    path: Path
+"""What no single state shows is looked for in scenes of so many states; it needs the whole graph."""
 
 
 class Judged(NamedTuple):
@@ -46,14 +33,14 @@ class Judged(NamedTuple):
     Attributes:
         states: how many it has.
         complete: SPIN has seen all of them.
-        endless: endless runs and dead statements were looked for.
+        whole: what no single state shows was looked for, too: endless runs, rests of flows, orphans, dead statements.
         found: the violations, the fewest faults first.
     """
 
     states: int
     complete: bool
-    endless: bool
-    found: list[Found]
+    whole: bool
+    found: list[Violation]
 
 
 class Case:
@@ -65,6 +52,7 @@ class Case:
         faults: the budget.
         without: faults that do not happen.
         adverse: the unknown facts that are taken for absent, as :func:`compile_scene` has them.
+        changed: facts that are taken for another value than is declared, as :func:`compile_scene` has them.
 
     Raises:
         NotExportableError: SPIN has no room for it.
@@ -73,61 +61,96 @@ class Case:
 
     def __init__(
         self, design: Design, scene: Scene, faults: int, without: frozenset[str] = frozenset(),
-        adverse: frozenset[str] | None = frozenset(),
+        adverse: frozenset[str] | None = frozenset(), changed: Mapping[str, bool] | None = None,
     ) -> None:  # fmt: skip
         from coordlint.explore import promela
         from coordlint.explore.compiler import compile_scene
         from coordlint.explore.conditions import properties
         from coordlint.explore.judge import Judge
         from coordlint.explore.space import Space
+        from coordlint.explore.tables import reach
 
         self.design = design
         self.scene = scene
         self.faults = faults
-        self.compiled: Compiled = compile_scene(design.index, scene, adverse)
+        self.without = without
+        self.adverse = adverse
+        self.compiled: Compiled = compile_scene(design.index, scene, adverse, changed)
         self.judge: Judge = Judge(self.compiled, design.sagas)
         found = properties(self.compiled, self.judge)
         self.model: Model = promela.export(self.compiled.tables, faults, found, name=scene.name, without=without)
+        self._reach = [reach(component) for component in self.compiled.tables.components]
         self.space: Space = Space(self.compiled.tables, inert=False, persistent=False, without=without)
+
+    def changed(self, name: str, faults: int) -> Case:
+        """The same scene with a fact taken for its better value."""
+        return Case(self.design, self.scene, faults, self.without, self.adverse, {name: True})
 
     def replayed(self, numbers: Sequence[int]) -> Path | None:
         """A run of SPIN in the own engine, without reductions; None if it takes a step that is not possible here."""
-        from coordlint.explore import promela
+        from coordlint.explore import trail
 
-        return promela.replay(self.space, self.model, numbers)
+        return trail.replay(self.space, self.model, numbers)
 
-    def shown(self, one: Property, path: Path) -> Found:
+    def believed(self, numbers: Sequence[int], one: Property | None = None) -> Path:
+        """A run of SPIN in the own engine, which has to violate the property if one is given.
+
+        Raises:
+            Failure: it does not.
+        """
+        from coordlint.explore.trail import violates
+
+        path = self.replayed(numbers)
+        if path is None or (one is not None and not violates(self.space, path, one)):
+            raise Failure(f"a run of SPIN for {self.scene.name} does not replay here: please report it")
+        return path
+
+    def shown(self, one: Property, path: Path) -> Violation:
         """A run that violates a property, shortened and put into words."""
-        from coordlint.explore import promela
+        from coordlint.explore import trail
+        from coordlint.explore.violation import Violation
 
-        path = promela.shorten(self.space, path, one)
+        path = trail.shorten(self.space, path, one)
         faults = sum(move.price for _, move in path)
-        code, text = one.code, self._text(one, path)
         if one.resting:
-            code, text = self.judge.cause(code, text, path, one.subject)
-        elif code == "B8" and faults == 0:
-            code = "B7"
-        return Found(code, one.subject, faults, text, path)
+            text, damage, place = self.end(one, path)
+            code, text = self.judge.cause(one.code, text, [step for step in path if self._matters(*step)], one.subject)
+            return Violation(code, one.subject, faults, text, damage, place, tuple(path))
+        code = "B7" if one.code == "B8" and faults == 0 else one.code
+        return Violation(code, one.subject, faults, _on_the_way(one), "", self.scene.place, tuple(path))
 
-    def _text(self, one: Property, path: Path) -> str:
-        if one.resting:
-            locals_ = self.space.locals(path[-1][1].target if path else self.space.initial)
-            return next(text for _, subject, text, *_ in self.judge.ended(locals_) if subject == one.subject)
-        return {
-            "B4": f"`{one.subject.removeprefix('storm ')}` can be sent without end",
-            "B5": f"{one.subject.removesuffix(' broken')} stops with an error",
-            "B8": f"{one.subject.removesuffix(' twice')} can be executed twice",
-            "B9": f"{one.subject} can be executed after its compensation",
-            "B10": f"{one.subject} can be undone twice",
-            "B20": f"{one.subject}, against the declared order",
-        }[one.code]
+    def _matters(self, state: int, move: Move) -> bool:
+        """Whether a move can be a cause: not if a message is dropped that nobody would have used later on either."""
+        if move.what != "drop":
+            return True
+        from coordlint.explore.tables import members
+
+        component = self.compiled.tables.components[move.component]
+        later = self._reach[move.component][self.space.local(state, move.component)]
+        return any(row.target != local or row.emits
+                   for local in members(later) for row in component.rows[local].get(move.kind, ()))  # fmt: skip
+
+    def end(self, one: Property, path: Path) -> tuple[str, str, Span]:
+        """What is wrong where a run rests: the fact, the damage, the place."""
+        locals_ = self.space.locals(path[-1][1].target if path else self.space.initial)
+        return next(end[2:] for end in self.judge.ended(locals_) if end[:2] == (one.code, one.subject))
+
+
+def _on_the_way(one: Property) -> str:
+    return {
+        "B4": f"`{one.subject.removeprefix('storm ')}` can be sent without end",
+        "B5": f"{one.subject.removesuffix(' broken')} stops with an error",
+        "B8": f"{one.subject.removesuffix(' twice')} can be executed twice",
+        "B9": f"{one.subject} can be executed after its compensation",
+        "B10": f"{one.subject} can be undone twice",
+        "B20": f"{one.subject}, against the declared order",
+    }[one.code]
 
 
 def main(paths: Sequence[str], settings: Settings) -> int:
     """Search the scenes of designs with SPIN and tell what it says; the exit code."""
     from coordlint.explore.promela import NotExportableError
     from coordlint.explore.spots import TooLargeError
-    from coordlint.system import Flow
 
     if not pan.available():
         raise Failure("`--engine spin` needs `spin` and `cc` in the path: install them, or leave the option out")
@@ -141,9 +164,9 @@ def main(paths: Sequence[str], settings: Settings) -> int:
         judged = judge(case)
         for one in judged.found:
             _tell(case, one)
-        said = words(judged, settings.faults, flow=isinstance(scene.root, Flow))
+        said = words(judged, settings.faults)
         write(f"{scene.name}: {said} — {judged.states:,} states (SPIN)\n")
-        code = max(code, any(one.code != "B19" for one in judged.found))
+        code = max(code, any(one.code not in HINTS for one in judged.found))
     return code
 
 
@@ -154,11 +177,40 @@ def judge(case: Case, *, megabytes: int = pan.MEGABYTES, seconds: float = pan.SE
         case: the scene.
         megabytes: the most memory of one search.
         seconds: the most time of one search.
-        graph: look for endless runs and dead statements in scenes of so many states.
+        graph: look for what no single state shows in scenes of so many states.
 
     Raises:
         Failure: a run of SPIN cannot be replayed.
     """
+    from coordlint.explore.violation import CURED_BY_ORDER
+
+    judged = _judged(case, megabytes, seconds, graph)
+    if not judged.complete:
+        return judged
+    before = {(one.code, subject) for one in judged.found for subject in one.subjects}
+    orders = [name for name, fact in case.compiled.facts.worse.items() if fact.repair.startswith("an order for ")]
+    again: dict[tuple[str, int], Judged] = {}
+    found = []
+    for one in judged.found:
+        faults = max(one.faults, min(case.faults, 1))
+        for name in orders if one.code in CURED_BY_ORDER else ():
+            if (name, faults) not in again:
+                again[name, faults] = _judged(case.changed(name, faults), megabytes, seconds, graph)
+            other = again[name, faults]
+            left = {(v.code, subject) for v in other.found if v.code not in HINTS for subject in v.subjects}
+            known = other.complete and other.whole == judged.whole
+            if known and left <= before and one.subject not in {subject for _, subject in left}:
+                one = one._replace(code="B15")
+                break
+        found.append(one)
+    return judged._replace(found=found)
+
+
+def _judged(case: Case, megabytes: int, seconds: float, graph: int) -> Judged:
+    """What SPIN says about a scene as it is, whatever would cure it."""
+    from coordlint.explore.stategraph import StateGraph
+    from coordlint.explore.violation import Violation, folded, kept
+
     model = case.model
     with pan.Pan(model, megabytes, seconds) as runner:
         answer = runner.search()
@@ -168,87 +220,98 @@ def judge(case: Case, *, megabytes: int = pan.MEGABYTES, seconds: float = pan.SE
             number, faults = model.checks[check]
             reached.add(number)
             failed[number] = min(failed.get(number, (99, 0)), (faults, ordinal))
-        found = []
+        runs: list[tuple[Property, Path]] = []
         for number, one in enumerate(model.properties):
             if one.wanted and number not in reached and answer.complete:
                 text = f"{case.scene.name} cannot come to its good end even if nothing goes wrong"
-                return Judged(answer.states, True, False, [Found("B21", one.subject, 0, text, [])])
+                missing = Violation("B21", one.subject, 0, text, "the good end does not exist", case.scene.place)
+                return Judged(answer.states, True, True, [missing])
             if number in failed and not one.wanted:
-                found.append(_believed(case, one, case.replayed(runner.trail(failed[number][1]))))
-        endless = False
-        if answer.complete and answer.states <= graph:
-            whole = runner.graph()
-            if whole is not None:
-                endless = True
-                found += _in_graph(case, whole)
-    return Judged(answer.states, answer.complete, endless, _folded(found))
+                runs.append((one, case.believed(runner.trail(failed[number][1]), one)))
+        gone = runner.graph() if answer.complete and answer.states <= graph else None
+    start = tuple(component.initial for component in case.compiled.tables.components)
+    whole = None if gone is None else StateGraph(gone, model, start)
+    found = [case.shown(*run) for run in _unasked(case, runs, whole)]
+    found += _in_graph(case, whole) if whole is not None else ()
+    found = folded(kept(found))
+    if whole is not None:
+        choices = whole.choices()
+        found += [*_dead(case, choices), *case.judge.orphans(choices, whole.useful(), found)]
+    return Judged(answer.states, answer.complete, whole is not None, found)
 
 
-def _believed(case: Case, one: Property, path: Path | None) -> Found:
-    from coordlint.explore.promela import violates
+def _unasked(
+    case: Case, runs: list[tuple[Property, Path]], whole: StateGraph | None
+) -> Iterator[tuple[Property, Path]]:
+    """The runs in which nobody asks what has become of a step that ends wrong: the answer would tell."""
+    for one, path in runs:
+        inquiries = case.judge.asked.get(case.end(one, path)[2]) if one.resting else None
+        if whole is None or inquiries is None or not case.judge.inquires((move for _, move in path), inquiries):
+            yield one, path
+            continue
+        asks = {n for n, move in enumerate(case.model.moves) if case.judge.inquires([move], inquiries)}
+        way = whole.without(asks.__contains__, one.holds)
+        if way is not None:
+            yield one, case.believed(way, one)
 
-    if path is None or not violates(case.space, path, one):
-        raise Failure(f"a run of SPIN for {case.scene.name} does not replay here: please report it")
-    return case.shown(one, path)
 
+def _in_graph(case: Case, whole: StateGraph) -> Iterator[Violation]:
+    """What needs the whole graph and counts as wrong: runs without an end (B3, B4), and flows that come to rest."""
+    from coordlint.explore.violation import Violation
 
-def _in_graph(case: Case, graph: pan.Graph) -> Iterator[Found]:
-    """What needs the whole graph: runs without an end (B3, B4), and statements that no move passes (B19)."""
     moves = case.model.moves
-    trap = pan.endless(graph, [move.price for move in moves])
+    trap = whole.endless()
     if trap is not None:
-        path = case.replayed(trap.way)
-        if path is None or case.replayed([*trap.way, *trap.cycle]) is None:
-            raise Failure(f"a run of SPIN for {case.scene.name} does not replay here: please report it")
+        case.believed([*trap.way, *trap.cycle])
+        path = case.believed(trap.way)
         code, text = "B3", f"{case.scene.name} can go on for ever without coming to an end"
         kinds = case.compiled.tables.kinds
         turns = [move for move in (moves[n] for n in trap.cycle) if move.kind < 0 or not kinds[move.kind].urgent]
         if all(move.what == "deliver" and move.component in case.compiled.parts for move in turns):
             code, text = "B4", f"messages of {case.scene.name} cause each other for ever"
-        yield Found(code, f"{case.scene.name} endless", sum(move.price for _, move in path), text, path)
-    if case.faults >= 2:
-        passed = {number for steps in graph.moves.values() for number, _ in steps if number >= 0}
-        choices = [moves[number].choice for number in sorted(passed)]
-        for thread, action in case.judge.unreached(choice for choice in choices if choice is not None):
-            span = " ".join(action.span.text.split())
-            text = f"`{span}` of {thread} is never reached, whatever goes wrong up to {case.faults} faults"
-            yield Found("B19", f"{thread} dead {action.id}", 0, text, [])
+        faults = sum(move.price for _, move in path)
+        yield Violation(code, f"{case.scene.name} endless", faults, text, "", case.scene.place, tuple(path))
+    yield from whole.rests(case.judge, case.believed)
 
 
-def _folded(found: list[Found]) -> list[Found]:
-    """What goes wrong on the way comes first; what follows from it in the end is the same finding."""
-    from coordlint.explore.violation import ON_THE_WAY
+def _dead(case: Case, choices: list[Row | Act]) -> Iterator[Violation]:
+    """Statements that no move passes (B19)."""
+    from coordlint.explore.violation import Violation
 
-    found.sort(key=lambda one: (one.code == "B19", one.faults, len(one.path), one.code, one.subject))
-    kept: list[Found] = []
-    for one in found:
-        known = {(other.subject, other.code in ON_THE_WAY) for other in kept}
-        if one.code in ON_THE_WAY or (one.subject, True) not in known:
-            kept.append(one)
-    return kept
+    if case.faults < 2:
+        return
+    for thread, action in case.judge.unreached(choices):
+        span = " ".join(action.span.text.split())
+        text = f"`{span}` of {thread} is never reached, whatever goes wrong up to {case.faults} faults"
+        yield Violation("B19", f"{thread} dead {action.id}", 0, text, "it never runs", action.span)
 
 
-def words(judged: Judged, faults: int, *, flow: bool = False) -> str:
+HINTS = frozenset({"B6", "B19"})
+"""What never happens does no harm by itself."""
+
+
+def words(judged: Judged, faults: int) -> str:
     """The verdict, which always says its bound."""
     from coordlint.explore.verify import Verdict
 
-    violated = min((one.faults for one in judged.found if one.code != "B19"), default=None)
+    violated = min((one.faults for one in judged.found if one.code not in HINTS), default=None)
     text = Verdict("", judged.states, faults if judged.complete else -1, violated, False, not judged.complete).words
     if not judged.complete:
         return text if violated is not None else f"{text}: none found as far as SPIN came"
-    if violated is None and not judged.endless:
-        text += ", except that endless runs were not looked for"
-    return f"{text}; why a flow comes to rest is left to the own engine" if flow and violated is None else text
+    if violated is None and not judged.whole:
+        text += ", except that endless runs and rests of the flow were not looked for"
+    return text
 
 
-def _tell(case: Case, one: Found) -> None:
+def _tell(case: Case, one: Violation) -> None:
     from coordlint.explore import story
     from coordlint.report import runs
     from coordlint.report.style import painter
 
     steps = story.tell(case.compiled, case.space, one.path)
     bound = f" (needs {_faults(one.faults)})" if one.path else ""
-    lines = [f"{case.scene.name}: {one.code} {one.text}{bound}", *runs.text(steps, painter(False)), ""]
+    lines = [f"{case.scene.name}: {one.code} {one.text}{bound}", *runs.text(steps, painter(False))]
+    lines += [*(f"also: {also.text}" for also in one.also), ""]
     write("\n".join(lines) + "\n")
 
 
@@ -287,7 +350,7 @@ def trails(paths: Sequence[str], settings: Settings, files: Sequence[str]) -> in
         for faults in [faults for name, faults in wanted if name == plain(scene.name)]:
             case = Case(design, scene, faults, settings.without)
             cases[case.model.title] = case
-    found: dict[str, list[tuple[Found, str]]] = {}
+    found: dict[str, list[tuple[Violation, str]]] = {}
     for run in runs:
         known = cases.get(run.title)
         if known is None and run.scene not in {plain(case.scene.name) for case in cases.values()}:
@@ -312,8 +375,8 @@ def trails(paths: Sequence[str], settings: Settings, files: Sequence[str]) -> in
     return int(bool(found))
 
 
-def _of_run(case: Case, run: swarm.Run) -> Found | None:
-    from coordlint.explore.promela import violates
+def _of_run(case: Case, run: swarm.Run) -> Violation | None:
+    from coordlint.explore.trail import violates
 
     path = case.replayed(run.moves)
     if path is None:
