@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.cli.shared import Failure
 
 if TYPE_CHECKING:
-    from coordlint.explore.promela import Model
+    from coordlint.explore.model import Model
     from coordlint.explore.stategraph import Graph
 
 MEGABYTES = 4_000

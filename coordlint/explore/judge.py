@@ -19,7 +19,7 @@ from coordlint.system import Action, Flow, Message, MessageUse, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
-    from coordlint.explore.promela import Numbered
+    from coordlint.explore.model import Numbered
     from coordlint.explore.space import Move, Space
     from coordlint.explore.tables import Act, Row
     from coordlint.explore.threads import Thread

@@ -16,7 +16,7 @@ from coordlint.system import Flow
 
 if TYPE_CHECKING:
     from coordlint.explore.judge import Judge
-    from coordlint.explore.promela import Model
+    from coordlint.explore.model import Model
     from coordlint.explore.trail import Path
 
 
@@ -117,13 +117,13 @@ class StateGraph:
                     frontier.append(target)
         return []
 
-    def without(self, passes: Callable[[int], bool], ends: Callable[[tuple[int, ...]], bool]) -> list[int] | None:
+    def without(self, left_out: Collection[int], ends: Callable[[tuple[int, ...]], bool]) -> list[int] | None:
         """The moves to a state of rest that is such an end, with the fewest faults and none of the moves that are left out."""
         came: dict[int, tuple[int, int]] = {}
         frontier = [self.initial]
         for state in frontier:
             for number, target in (*self.free[state], *self.paid[state]):
-                if target != self.initial and target not in came and not passes(number):
+                if target != self.initial and target not in came and number not in left_out:
                     came[target] = (state, number)
                     frontier.append(target)
         found = [state for state in frontier if not self.free[state] and ends(self.locals[state])]

@@ -9,7 +9,7 @@ from coordlint.explore.space import MOST, Move, Space
 from coordlint.explore.tables import Act, Row
 
 if TYPE_CHECKING:
-    from coordlint.explore.promela import Model, Property
+    from coordlint.explore.model import Model, Property
 
 Path = list[tuple[int, Move]]
 
