@@ -25,6 +25,10 @@ SECONDS = 600.0
 """SPIN may search one scene for so long."""
 
 
+DEPTH = 1_000_000
+"""No run of a search is longer."""
+
+
 class Answer(NamedTuple):
     """What SPIN said.
 
@@ -74,10 +78,15 @@ class Pan:
     ) -> None:
         self._folder.cleanup()
 
-    def search(self) -> Answer:
-        """Search breadth first: how many states there are, and which assertions fail."""
+    def search(self, within: int = DEPTH) -> Answer:
+        """Search breadth first: how many states there are, and which assertions fail.
+
+        Args:
+            within: only states that take at most so many moves; all of these are stored. Such a search is complete only if
+                there are no others.
+        """
         self._build("bfs", "-DBFS")
-        said, whole = self._run("bfs", "-c0")
+        said, whole = self._run("bfs", "-c0", depth=within + self.model.extra)
         states = re.search(r"(\d+) states, stored", said)
         errors: dict[int, int] = {}
         for ordinal, check in re.findall(r"pan:(\d+): assertion violated \(+0&&(\d+)\)", said):
@@ -132,9 +141,9 @@ class Pan:
         if not os.path.exists(os.path.join(self.folder, name)):
             raise Failure(f"`cc` does not compile the model ({_first_line(said)}): please report it")
 
-    def _run(self, name: str, *args: str, only: str = "") -> tuple[str, bool]:
+    def _run(self, name: str, *args: str, only: str = "", depth: int = DEPTH) -> tuple[str, bool]:
         """What a program says, and whether it came to its end; `only` keeps the lines with that pattern."""
-        command = [os.path.join(self.folder, name), "-w18", "-m1000000", *args]
+        command = [os.path.join(self.folder, name), "-w18", f"-m{depth}", *args]
         with (
             tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace") as file,
             subprocess.Popen(command, cwd=self.folder, stdout=file, stderr=subprocess.STDOUT) as process,
