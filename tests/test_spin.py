@@ -389,6 +389,28 @@ def test_spin_agrees_on_a_mutant_of_a_saga(name: str):
     assert bool(compare(Place(name, design, scene), adverse)) == (name != "correct")
 
 
+def test_who_asks_what_has_become_of_a_step_is_excused():
+    """What the answer says is data, and nobody knows it; a run that ends wrong all the same without an inquiry counts."""
+    asking = text(
+        2, timeout="timeout 2s  attempts 1  on timeout { calls P0.Status0 { timeout 2s  attempts unlimited }  fails }"
+    )
+    asking = asking.replace("command Do0,", "command Status0, Do0,").replace(
+        "handles Undo0", "handles Status0 { idempotent by id  reads StockDb.s0 }  handles Undo0"
+    )
+    design = load("asking.coord", stdin=Source("asking.coord", asking))
+    assert [problem.message for problem in design.problems] == []
+    (scene,) = scenes(design.index)
+    case = SceneCase(design, scene, 1)
+    (place,) = case.judge.asked
+    with pan.Pan(case.model) as runner:
+        failed = [case.model.properties[case.model.checks[check].property] for check in runner.search().errors]
+    wrong = {one.subject for one in failed if not one.wanted}
+    assert wrong
+    assert compare(Place("asking", design, scene)) == []
+    case.judge.asked = {place: frozenset()}
+    assert {one.subject for one in judge(case).found} == wrong
+
+
 def test_a_component_with_many_moves_becomes_several_processes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(promela, "OPTIONS", 9)
     design = saga(2, **MUTANTS["not idempotent"])
