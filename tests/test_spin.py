@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from explore_reference import Explored, Raw, budgeted, random_tables
 from project import Program
-from verify_designs import saga, text
+from verify_designs import saga, text, varied
 
 from coordlint.cli import pan, spin, swarm
 from coordlint.cli.shared import Failure
@@ -387,6 +387,52 @@ def test_spin_agrees_on_a_mutant_of_a_saga(name: str):
     (scene,) = scenes(design.index)
     adverse = None if name == "no fence" else frozenset[str]()
     assert bool(compare(Place(name, design, scene), adverse)) == (name != "correct")
+
+
+WEAKNESSES = (
+    (r"idempotent by id", "not idempotent"),
+    (r"  fences", ""),
+    (r"\{ outbox", "{ no outbox"),
+    (r"state in \w+", "state memory"),
+    (r"timeout 2s  attempts \w+", "no timeout  no retries"),
+    (r"on unexpected park", "on unexpected drop"),
+    (r"  compensate P\S+ \{[^}]*\}", ""),
+)
+"""What may be weak in a random design: what is replaced, and by what."""
+
+
+@cache
+def random_designs() -> tuple[Place, ...]:
+    """Workflows of two or three steps of all sorts, each with a few weaknesses at random places; twenty that are small enough."""
+    found: list[Place] = []
+    for seed in range(200):
+        rng = random.Random(seed)
+        drawn = varied(seed, rng.randint(2, 3))
+        for pattern, weak in rng.sample(WEAKNESSES, 2):
+            places = list(re.finditer(pattern, drawn))
+            if places:
+                at = rng.choice(places)
+                drawn = drawn[: at.start()] + weak + drawn[at.end() :]
+        design = load("random.coord", stdin=Source("random.coord", drawn))
+        assert [problem.message for problem in design.problems] == []
+        (scene,) = scenes(design.index)
+        tables = compile_scene(design.index, scene).tables
+        if states_with_budget(tables, 2, MOST) is not None:
+            found.append(Place(f"random {seed}", design, scene))
+        if len(found) == 20:
+            break
+    return tuple(found)
+
+
+@pytest.mark.parametrize("place", [pytest.param(p, id=p.name) for p in random_designs()])
+def test_spin_agrees_on_a_random_design(place: Place):
+    compare(place)
+
+
+def test_there_are_twenty_random_designs_and_many_go_wrong():
+    assert len(random_designs()) == 20
+    codes = {violation.code for one in random_designs() for violation in own(one, 2, frozenset())}
+    assert len(codes) >= 4
 
 
 def test_who_asks_what_has_become_of_a_step_is_excused():
