@@ -109,6 +109,22 @@ class Raw:
         return found
 
 
+def budgeted(raw: Raw, faults: int, limit: int) -> int | None:
+    """How many pairs of a state and a budget there are; None if there are more than the limit."""
+    seen: set[tuple[State, int]] = {(raw.initial, faults)}
+    todo = list(seen)
+    while todo:
+        state, budget = todo.pop()
+        for price, target in raw.moves(state):
+            following = (target, budget - price)
+            if price <= budget and following not in seen:
+                seen.add(following)
+                todo.append(following)
+        if len(seen) > limit:
+            return None
+    return len(seen)
+
+
 class Explored:
     """All states within a number of faults: the layer of each, and what they rest in."""
 

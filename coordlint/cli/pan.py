@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.cli.shared import Failure
 
 if TYPE_CHECKING:
-    from coordlint.explore.promela import Model
+    from coordlint.explore.model import Model
+    from coordlint.explore.stategraph import Graph
 
 MEGABYTES = 4_000
 """SPIN may use so much memory for one scene."""
 
 SECONDS = 600.0
 """SPIN may search one scene for so long."""
+
+
+DEPTH = 1_000_000
+"""No run of a search is longer."""
 
 
 class Answer(NamedTuple):
@@ -36,18 +41,6 @@ class Answer(NamedTuple):
     states: int
     complete: bool
     errors: dict[int, int]
-
-
-class Graph(NamedTuple):
-    """The states that SPIN went through, by number, with the moves between them as (number of the move, target).
-
-    Attributes:
-        moves: by state.
-        initial: the first state of the scene.
-    """
-
-    moves: dict[int, list[tuple[int, int]]]
-    initial: int
 
 
 def available() -> bool:
@@ -85,10 +78,15 @@ class Pan:
     ) -> None:
         self._folder.cleanup()
 
-    def search(self) -> Answer:
-        """Search breadth first: how many states there are, and which assertions fail."""
+    def search(self, within: int = DEPTH) -> Answer:
+        """Search breadth first: how many states there are, and which assertions fail.
+
+        Args:
+            within: only states that take at most so many moves; all of these are stored. Such a search is complete only if
+                there are no others.
+        """
         self._build("bfs", "-DBFS")
-        said, whole = self._run("bfs", "-c0")
+        said, whole = self._run("bfs", "-c0", depth=within + self.model.extra)
         states = re.search(r"(\d+) states, stored", said)
         errors: dict[int, int] = {}
         for ordinal, check in re.findall(r"pan:(\d+): assertion violated \(+0&&(\d+)\)", said):
@@ -108,6 +106,8 @@ class Pan:
 
     def graph(self) -> Graph | None:
         """All that SPIN went through, from what it tells when asked to be talkative; None if it could not see everything."""
+        from coordlint.explore.stategraph import Graph
+
         self._build("talk", "-DVERBOSE")
         moves: dict[int, list[tuple[int, int]]] = {}
         stack: list[int] = []
@@ -127,8 +127,7 @@ class Pan:
                 number = self.model.lines.get(int(step[1]), -1) if step else -1
             elif ": Up - " in line:
                 stack.pop()
-        initial = self.model.extra
-        return Graph(moves, initial)
+        return Graph(moves, self.model.extra)
 
     # -------------------------------------------------------------------------------------------- programs
 
@@ -142,9 +141,9 @@ class Pan:
         if not os.path.exists(os.path.join(self.folder, name)):
             raise Failure(f"`cc` does not compile the model ({_first_line(said)}): please report it")
 
-    def _run(self, name: str, *args: str, only: str = "") -> tuple[str, bool]:
+    def _run(self, name: str, *args: str, only: str = "", depth: int = DEPTH) -> tuple[str, bool]:
         """What a program says, and whether it came to its end; `only` keeps the lines with that pattern."""
-        command = [os.path.join(self.folder, name), "-w18", "-m1000000", *args]
+        command = [os.path.join(self.folder, name), "-w18", f"-m{depth}", *args]
         with (
             tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace") as file,
             subprocess.Popen(command, cwd=self.folder, stdout=file, stderr=subprocess.STDOUT) as process,
@@ -181,79 +180,6 @@ UNFINISHED = (
     "resize hashtable failed",
 )
 """Words of SPIN by which it says that it has not seen everything."""
-
-
-class Trap(NamedTuple):
-    """A run without an end: the moves to where no end can be reached without a further fault, and the moves that repeat there."""
-
-    way: list[int]
-    cycle: list[int]
-
-
-def endless(graph: Graph, prices: list[int]) -> Trap | None:
-    """The run without an end that begins with the fewest moves; None if there is none.
-
-    Args:
-        graph: what SPIN went through.
-        prices: of the moves, by number.
-    """
-    free = {
-        state: [(number, target) for number, target in moves if number >= 0 and not prices[number]]
-        for state, moves in graph.moves.items()
-        if state >= graph.initial
-    }
-    before: dict[int, list[int]] = {}
-    for state, moves in free.items():
-        for _, target in moves:
-            before.setdefault(target, []).append(state)
-    stack = [state for state, moves in free.items() if not moves]
-    ending = set(stack)
-    while stack:
-        for state in before.get(stack.pop(), ()):
-            if state not in ending:
-                ending.add(state)
-                stack.append(state)
-    came: dict[int, tuple[int, int]] = {}
-    frontier = [graph.initial]
-    for state in frontier:
-        if state not in ending:
-            lead, cycle = _cycle(free, state)
-            return Trap([*_back(came, state, graph.initial), *lead], cycle)
-        for number, target in graph.moves[state]:
-            if number >= 0 and target != graph.initial and target not in came:
-                came[target] = (state, number)
-                frontier.append(target)
-    return None
-
-
-def _cycle(free: dict[int, list[tuple[int, int]]], start: int) -> tuple[list[int], list[int]]:
-    """The moves to the nearest state that comes again, and those of its shortest cycle; the start is one that has no end."""
-    behind: dict[int, tuple[int, int]] = {}
-    frontier = [start]
-    for one in frontier:
-        came: dict[int, tuple[int, int]] = {}
-        around = [one]
-        for state in around:
-            for number, target in free[state]:
-                if target == one:
-                    return _back(behind, one, start), [*_back(came, state, one), number]
-                if target not in came:
-                    came[target] = (state, number)
-                    around.append(target)
-        for number, target in free[one]:
-            if target != start and target not in behind:
-                behind[target] = (one, number)
-                frontier.append(target)
-    return [], []
-
-
-def _back(came: dict[int, tuple[int, int]], state: int, start: int) -> list[int]:
-    """The moves from the start to a state."""
-    found: list[int] = []
-    while state != start:
-        state, number = came[state]
-        found.append(number)
-    return found[::-1]
 
 
 def _first_line(text: str) -> str:

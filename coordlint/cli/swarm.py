@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.cli.shared import Failure, write_file
 
 if TYPE_CHECKING:
-    from coordlint.explore.promela import Model
+    from coordlint.explore.model import Model
 
 MAKEFILE = """# make: search everything on this machine; a run that goes wrong is written to run.txt.
 W = 26

@@ -56,7 +56,7 @@ KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publis
     "--export",
     type=(click.Choice(("promela",)), str),
     metavar="FORMAT DIR",
-    help="Write a model of each flow and workflow into a folder of DIR; the FORMAT is promela.",
+    help="Write a model of each flow, workflow and pair of workflows into a folder of DIR; the FORMAT is promela.",
 )
 @click.option("--trail", multiple=True, metavar="FILE", help="Replay a run that an exported model has found.")
 @click.option("--engine", type=click.Choice(("own", "spin")), default="own", show_default=True, help="Who searches.")

@@ -10,8 +10,9 @@ import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from coordlint.explore.model import Case, Property
 from coordlint.explore.parts import HUNG, TWICE, TWICE_UNDONE
-from coordlint.explore.promela import Case, Property, unbounded
+from coordlint.explore.promela import unbounded
 from coordlint.system import Flow
 
 if TYPE_CHECKING:

@@ -358,15 +358,17 @@ class Coupler:
             for kind, request in asking.items():
                 run, place = request.run, request.step.place
                 who = f"case {run + 1}"
-                if held.ended[run]:
-                    rows[kind] = (Row(at(held), (request.then,), note=self._say(f"{who} has ended", place)),)
-                elif held.holder in {-1, run}:
-                    after = held._replace(holder=run) if request.takes else held
-                    text = f"{who}: {request.step.label} {'locks' if request.takes else 'finds no lock of'} `{entity}`"
+                if held.holder in {-1, run}:
+                    takes = request.takes and not held.ended[run]  # nobody would give it back
+                    after = held._replace(holder=run) if takes else held
+                    text = f"{who}: {request.step.label} {'locks' if takes else 'finds no lock of'} `{entity}`"
                     rows[kind] = (Row(at(after), (request.then,), note=self._say(text, place)),)
                 elif request.denied >= 0:
                     text = f"{who}: {request.step.label} finds `{entity}` locked by the other case"
                     rows[kind] = (Row(at(held), (request.denied,), note=self._say(text, place)),)
+                elif held.ended[run]:
+                    text = f"{who}: {request.step.label} finds `{entity}` locked, and nobody waits for it any more"
+                    rows[kind] = (Row(at(held), (), note=self._say(text, place)),)
                 else:
                     after = held._replace(waiting=tuple(sorted({*held.waiting, kind})))
                     held_by = f"case {held.holder + 1}"

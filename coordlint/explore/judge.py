@@ -5,7 +5,7 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.effects import entity_text
@@ -20,6 +20,7 @@ from coordlint.system import Action, Flow, Message, MessageUse, Step
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
+    from coordlint.explore.model import Numbered
     from coordlint.explore.space import Move, Space
     from coordlint.explore.tables import Act, Row
     from coordlint.explore.threads import Thread
@@ -66,7 +67,7 @@ class Judge(Rests):
                 if (code, subject) in seen:
                     continue
                 path = search.path(state)
-                if place in self.asked and self._asked(path, self.asked[place]):
+                if place in self.asked and self.inquires((move for _, move in path), self.asked[place]):
                     continue
                 seen.add((code, subject))
                 code, text = self.cause(code, text, path, subject)
@@ -78,7 +79,7 @@ class Judge(Rests):
         The code is `rest` where a flow has come to no end of its own and no process says so.
         """
         yield from self.ended(locals_)
-        if self._is_forsaken(locals_) and self._rest(locals_) not in self.calm:
+        if self.is_forsaken(locals_) and self._rest(locals_) not in self.calm:
             yield "rest", self.compiled.scene.name, "", "", self.compiled.scene.place
 
     def ended(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
@@ -162,12 +163,12 @@ class Judge(Rests):
                     step.place,
                 )
 
-    def _asked(self, path: list[tuple[int, Move]], inquiries: frozenset[int]) -> bool:
+    def inquires(self, moves: Iterable[Move | Numbered], inquiries: frozenset[int]) -> bool:
         """Whether the service was asked what had become of a step; its answer is data, which no table knows."""
         notes = self.compiled.notes
         return any(
             not inquiries.isdisjoint(notes[move.choice.note].trail)
-            for _, move in path
+            for move in moves
             if move.choice is not None and move.choice.note >= 0
         )
 
@@ -405,20 +406,32 @@ class Judge(Rests):
         return action.region == "compensation"
 
     def _orphans(self, search: Search, told: list[Violation]) -> Iterator[Violation]:
-        """Messages for a process that never make a difference to it, on any run (B6)."""
         if search.cut:
             return
+        rows = [rows for component in self.compiled.tables.components for rows in component.rows]
+        useful = {kind for one in rows for kind, group in one.items() if any(id(row) in search.fired for row in group)}
+        yield from self.orphans((choice for _, choice in search.fired.values()), useful, told)
+
+    def orphans(
+        self, choices: Iterable[Row | Act], useful: Collection[int], told: Iterable[Violation]
+    ) -> Iterator[Violation]:
+        """Messages for a process that never make a difference to it, on any run (B6).
+
+        Args:
+            choices: the rows and acts that occur.
+            useful: the kinds of messages that make a difference.
+            told: what goes wrong otherwise; what is named there is no orphan for no reason.
+        """
         tables = self.compiled.tables
         blamed = " ".join(f"{one.text} {one.damage}" for one in told if one.code != "B19")
         seen: set[tuple[str, int]] = set()
-        emitted = {*tables.initial, *(kind for _, choice in search.fired.values() for kind in choice.emits)}
+        emitted = {*tables.initial, *(kind for choice in choices for kind in choice.emits)}
         for key, number in self.compiled.kinds.items():
             kind = tables.kinds[number]
             thread = self.compiled.threads.get(kind.to)
             if key[0] != "arrival" or thread is None or number not in emitted or (kind.name, kind.to) in seen:
                 continue
-            rows = [row for rows in tables.components[kind.to].rows for row in rows.get(number, ())]
-            if any(id(row) in search.fired for row in rows) or f"`{kind.name}`" in blamed:
+            if number in useful or f"`{kind.name}`" in blamed:
                 continue
             seen.add((kind.name, kind.to))
             text = f"`{kind.name}` never makes a difference to {thread.name}: it always comes when nothing waits for it"

@@ -32,8 +32,8 @@ def _anomalies(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
         component = _lifted(coupled, known, turns[-1])
         turns = _shortened(duel, turns, lambda turns, wanted=component: wanted in dict(turns[-1].alarms))  # type: ignore[misc]
         observer = coupled.observers[component]
-        text, damage = _words(coupled, observer)
-        subject = f"{' and '.join(_names(coupled))} / {entity_text(observer.entity)} / {NAMES[observer.anomaly]}"
+        text, damage = words(coupled, observer)
+        subject = f"{' and '.join(names(coupled))} / {entity_text(observer.entity)} / {NAMES[observer.anomaly]}"
         place = _place(coupled, turns[-1], component)
         yield Violation("B17", subject, alarm.layer, text, damage, place, _path(turns))
 
@@ -71,8 +71,8 @@ def _shortened(duel: Duel, turns: list[Turn], shows: Callable[[list[Turn]], bool
     return turns
 
 
-def _words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
-    """The fact and the damage."""
+def words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
+    """The fact and the damage of an anomaly."""
     own, other = _runs(coupled, observer.hurt)
     entity = f"`{entity_text(observer.entity)}`"
     name = NAMES[observer.anomaly]
@@ -96,27 +96,32 @@ def _deadlocks(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
     if len(coupled.locks) < 2:
         return
     resting = duel.terminals() if duel.cut else [*duel.terminals(), *duel.endless()]
-    state = next((state for state in resting if len(_waits(coupled, duel, state[2])) > 1), None)
+    state = next((state for state in resting if len(_waits(coupled, state[2])) > 1), None)
     if state is None:
         return
     turns = duel.lifted(duel.path(state))
-    turns = _shortened(duel, turns, lambda turns: len(_waits(coupled, duel, turns[-1].target[2])) > 1)
-    waits = _waits(coupled, duel, turns[-1].target[2])
+    turns = _shortened(duel, turns, lambda turns: len(_waits(coupled, turns[-1].target[2])) > 1)
+    text, damage, place = deadlock(coupled, turns[-1].target[2])
+    yield Violation(
+        "B18", f"{' and '.join(names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns)
+    )
+
+
+def deadlock(coupled: Coupled, shared: tuple[int, ...]) -> tuple[str, str, Span]:
+    """The fact, the damage and the place where each run waits for a lock that the other one holds."""
+    waits = _waits(coupled, shared)
     own, other = _runs(coupled, 0)
     held, taken = (f"`{entity_text(coupled.locks[waits[run][0]][0])}`" for run in (1, 0))
     text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
     damage = f"neither run ever ends, and {held} and {taken} stay locked"
-    place = coupled.requests[waits[0][1]].step.place
-    yield Violation(
-        "B18", f"{' and '.join(_names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns)
-    )
+    return text, damage, coupled.requests[waits[0][1]].step.place
 
 
-def _waits(coupled: Coupled, duel: Duel, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+def _waits(coupled: Coupled, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:
     """For each run that waits for a lock that the other one holds: the lock, and the request that waits."""
     found: dict[int, tuple[int, int]] = {}
     for number, (_, states) in coupled.locks.items():
-        held = states[shared[number - duel.first]]
+        held = states[shared[number - sum(coupled.sizes)]]
         for kind in held.waiting:
             run = coupled.requests[kind].run
             if held.holder == 1 - run:
@@ -124,7 +129,8 @@ def _waits(coupled: Coupled, duel: Duel, shared: tuple[int, ...]) -> dict[int, t
     return found
 
 
-def _names(coupled: Coupled) -> list[str]:
+def names(coupled: Coupled) -> list[str]:
+    """The scenes of the two runs, each once."""
     return list(dict.fromkeys(half.scene.name for half in coupled.halves))
 
 

@@ -241,6 +241,9 @@ class Runs:
             for number in own:
                 if reached >> number & 1:
                     reached |= sends[number]
+            for kind, request in coupled.requests.items():  # what is on its way to a lock may pass it even then
+                if request.run == run and reached >> self.kinds[kind].to & 1:
+                    reached |= bits(self.kinds[one].to for one in (request.then, request.denied) if one >= 0)
         useful, wide = bits(number for number, owner in enumerate(space.runs) if owner == SHARED), 0
         while useful != wide:
             wide = useful

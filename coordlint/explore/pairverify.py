@@ -70,7 +70,7 @@ class PairVerification:
         told: list[Told] = []
         if coupled.declares:  # if no order of what they do can alarm an observer, it holds whatever happens
             verdict = Verdict(pair.name, 0, self.faults, None, True, False)
-        if _is_at_risk(coupled):
+        if is_at_risk(coupled):
             search = self.search(coupled, self.settings.limit, pair.name)
             certain = violations(coupled, search)
             least = min((one.faults for one in certain), default=None)
@@ -170,17 +170,21 @@ class PairVerification:
         return tuple(found), tried
 
 
-def _is_at_risk(coupled: Coupled) -> bool:
+def visible(coupled: Coupled) -> Coupled:
+    """The pair as runs of it are told: what a lock lets pass is taken at once, and is still to be seen."""
+    kinds = [kind if kind.name in {"note", "end"} else kind._replace(urgent=False) for kind in coupled.tables.kinds]
+    return replace(coupled, tables=replace(coupled.tables, kinds=kinds))
+
+
+def is_at_risk(coupled: Coupled) -> bool:
+    """Whether the two runs could hurt each other: something could alarm an observer, or they meet at two locks."""
     return bool(coupled.observers) or len(coupled.locks) > 1
 
 
 def _told(
     coupled: Coupled, search: Duel, one: Violation, assumes: tuple[Assumption, ...], repairs: tuple[str, ...], tried: int
 ) -> Told:  # fmt: skip
-    # What a lock lets pass is taken at once, and is still to be seen.
-    kinds = [kind if kind.name in {"note", "end"} else kind._replace(urgent=False) for kind in coupled.tables.kinds]
-    shown = replace(coupled, tables=replace(coupled.tables, kinds=kinds))
-    tale = Tale(shown, search.space, one.path)
+    tale = Tale(visible(coupled), search.space, one.path)
     steps = tale.steps(range(len(tale.events)))
     steps = (*steps[:-1], *(step._replace(bad=True) for step in steps[-1:]))
     run = Run(

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-from coordlint.explore.space import MOST, Move, Space
+from coordlint.explore.model import Case, Check, Model, NotExportableError, Numbered, Property, Sides
+from coordlint.explore.space import MOST
 from coordlint.explore.tables import Act, Component, Row, Tables, reach
 
 PROCESSES = 250
@@ -25,76 +25,9 @@ CHANNEL = 255
 """A channel of SPIN holds at most so many messages."""
 
 
-class NotExportableError(Exception):
-    """SPIN has no room for the scene; the message says why."""
-
-
-class Numbered(NamedTuple):
-    """What a number in a trail stands for: the move's name, its kind (-1 for an act), the row or act, who moves, its price."""
-
-    what: str
-    kind: int
-    choice: Row | Act | None
-    component: int
-    price: int
-
-
-Case = tuple[tuple[int, tuple[int, ...]], ...]
-"""Components, each with the local states that it is in; all of them at once."""
-
-
-class Property(NamedTuple):
-    """Something that must not hold in any state that is reached, or has to hold in one of them.
-
-    Attributes:
-        code: `B1` to `B21`.
-        subject: what it is about, as violations have it.
-        cases: the property holds in a state where one of them does.
-        resting: only states without a free move count.
-        wanted: it has to hold in a state that needs no fault; otherwise it must not hold.
-        storm: the kind that must not be sent while as many of it are in flight as are told apart; -1 for other properties.
-    """
-
-    code: str
-    subject: str
-    cases: tuple[Case, ...] = ()
-    resting: bool = False
-    wanted: bool = False
-    storm: int = -1
-
-
-class Check(NamedTuple):
-    """An assertion of a model: a property, and the number of faults at which it looks; -1 for any number."""
-
-    property: int
-    faults: int
-
-
-class Model(NamedTuple):
-    """A Promela model and what its numbers mean.
-
-    Attributes:
-        text: the model.
-        title: its first line, by which a trail is known to belong to it.
-        moves: by the number that a trail shows.
-        lines: the moves by the line of the model that holds them.
-        properties: what is judged.
-        checks: the assertions by their numbers.
-        extra: so many states does the model have beside those of the scene.
-    """
-
-    text: str
-    title: str
-    moves: tuple[Numbered, ...]
-    lines: dict[int, int]
-    properties: tuple[Property, ...]
-    checks: tuple[Check, ...]
-    extra: int
-
-
 def export(
     tables: Tables, faults: int, properties: Iterable[Property] = (), *, name: str = "scene",
-    without: frozenset[str] = frozenset(),
+    without: frozenset[str] = frozenset(), sides: Sides | None = None,
 ) -> Model:  # fmt: skip
     """The model of some tables.
 
@@ -104,23 +37,29 @@ def export(
         properties: what to judge.
         name: the scene's name.
         without: faults that do not happen, as :class:`Space` has them.
+        sides: which run everything belongs to; None if there is only one.
 
     Raises:
         NotExportableError: SPIN has no room for the scene.
     """
-    return _Writer(tables, faults, tuple(properties), without).write(name)
+    alone = Sides((0,) * len(tables.components), (0,) * len(tables.kinds), {}, lambda row: row)
+    return _Writer(tables, faults, tuple(properties), without, sides or alone).write(name)
 
 
 class _Writer:
     """Writes one model."""
 
-    def __init__(self, tables: Tables, faults: int, properties: tuple[Property, ...], without: frozenset[str]) -> None:
+    def __init__(
+        self, tables: Tables, faults: int, properties: tuple[Property, ...], without: frozenset[str], sides: Sides
+    ) -> None:  # fmt: skip
         if len(tables.components) > PROCESSES:
             raise NotExportableError(f"it has {len(tables.components)} components, and SPIN knows {PROCESSES} at most")
         self.tables = tables
         self.faults = faults
         self.properties = properties
         self.without = without
+        self.sides = sides
+        self.runs = sorted(set(sides.kinds)) or [0]
         self.moves: list[Numbered] = []
         self.checks: list[Check] = []
         self.urgent = [kind for kind, one in enumerate(tables.kinds) if one.urgent]
@@ -135,7 +74,13 @@ class _Writer:
             [max((act.depth for act in acts if act.when == "late"), default=-1) for acts in component.acts]
             for component in tables.components
         ]
-        self.levels = sorted({depth for depths in self.depths for depth in depths if depth >= 0})
+        self.levels = {
+            run: sorted({
+                depth for depths, one in zip(self.depths, sides.components, strict=True) if one == run
+                for depth in depths if depth >= 0
+            })
+            for run in self.runs
+        }  # fmt: skip
         self.starts = any(tables.kinds[kind].queue >= 0 for kind in tables.initial)
         self.seen = {number for one in properties for case in one.cases for number, _ in case}
         self.seen |= {tables.kinds[kind].to for kind, waiting in enumerate(self.waiting) if waiting}
@@ -146,7 +91,7 @@ class _Writer:
             if 0 < len(places) < tables.components[tables.kinds[kind].to].size
         }
         self.wide = {number for number, component in enumerate(tables.components) if self._moves(component) > OPTIONS}
-        self.seen |= self.wide
+        self.seen |= self.wide | {asker for asker, _ in sides.askers.values()}
         self.storms = {one.storm: number for number, one in enumerate(properties) if one.storm >= 0}
 
     def _waiting(self, kind: int) -> frozenset[int]:
@@ -172,7 +117,8 @@ class _Writer:
         found = sum(len(acts) for acts in component.acts)
         for rows in component.rows:
             for kind, group in rows.items():
-                found += len(group) * (1 + self.tables.kinds[kind].copies + self.tables.kinds[kind].overtakes)
+                ways = 1 + self.tables.kinds[kind].copies + self.tables.kinds[kind].overtakes
+                found += len(group) * ways * (2 if kind in self.sides.askers else 1)
         return found
 
     def write(self, name: str) -> Model:
@@ -200,20 +146,31 @@ class _Writer:
         counts = [0] * len(tables.kinds)
         for kind in tables.initial if not self.starts else ():
             counts[kind] = min(counts[kind] + 1, MOST)
-        calm = sum(count for kind, count in enumerate(counts) if self._is_calm(kind))
+        calm = {
+            run: sum(
+                count for kind, count in enumerate(counts) if self.sides.kinds[kind] == run and self._is_calm(kind)
+            )
+            for run in self.runs
+        }
         urgent = sum(counts[kind] for kind in self.urgent)
         first = [component.initial for component in tables.components]
         acting = sum(self.acting[number][local] for number, local in enumerate(first))
         lines = [
             f"byte b = {self.faults}; /* faults that may still happen */",
-            f"short fl = {calm}; /* messages in flight that something happens to at once */",
+            *(
+                f"short fl{n} = {calm[n]}; /* messages in flight that something happens to at once */"
+                for n in self.runs
+            ),
             f"short on = {acting}; /* components with a free choice or a timer that may run out */",
         ]
         if self.urgent:
             lines.append(f"short u = {urgent}; /* notes to observers */")
-        for level in self.levels[1:]:
-            count = sum(self.depths[number][local] == level for number, local in enumerate(first))
-            lines.append(f"byte d{level} = {count}; /* components whose innermost timer has this depth */")
+        for run, level in [(run, level) for run, levels in self.levels.items() for level in levels[1:]]:
+            count = sum(
+                self.depths[number][local] == level
+                for number, local in enumerate(first) if self.sides.components[number] == run
+            )  # fmt: skip
+            lines.append(f"byte d{run}_{level} = {count}; /* components whose innermost timer has this depth */")
         if self.starts:
             lines.append("bit go;")
         for number in sorted(self.seen):
@@ -233,11 +190,11 @@ class _Writer:
             return not any(self.waiting[k] for k, other in enumerate(self.tables.kinds) if other.queue == one.queue)
         return not one.urgent and not self.waiting[kind]
 
-    def _quiet(self) -> list[str]:
-        """Nothing can be delivered."""
-        quiet = ["fl == 0"] + (["u == 0"] if self.urgent else [])
+    def _quiet(self, run: int) -> list[str]:
+        """Nothing of a run can be delivered."""
+        quiet = [f"fl{run} == 0"] + (["u == 0"] if self.urgent else [])
         for kind, one in enumerate(self.tables.kinds):
-            if one.urgent or self._is_calm(kind):
+            if one.urgent or self._is_calm(kind) or self.sides.kinds[kind] != run:
                 continue
             there = f"q{one.queue}?[{kind}]" if one.queue >= 0 else f"m{kind} > 0"
             here = " || ".join(f"l{one.to} == {local}" for local in sorted(self.waiting[kind]))
@@ -303,19 +260,31 @@ class _Writer:
     def _options(self, number: int, component: Component, local: int) -> Iterable[tuple[int, str, int]]:
         """The moves of a component from a local state: number, text, and where they lead."""
         for kind, rows in component.rows[local].items():
-            one = self.tables.kinds[kind]
             for row in rows:
                 if row.price and "publish" in self.without:
                     continue
-                what = "publish" if row.price else "deliver"
-                yield self._delivery(number, local, kind, row, what, row.price, keeps=row.keep)
-                if not row.price and one.copies and not row.keep and "copy" not in self.without:
-                    yield self._delivery(number, local, kind, row, "copy", 1, keeps=True)
-                if not row.price and one.queue >= 0 and one.overtakes and "overtake" not in self.without:
-                    yield self._delivery(number, local, kind, row, "overtake", 1, keeps=row.keep)
+                asker, places = self.sides.askers.get(kind, (-1, frozenset[int]()))
+                if asker < 0 or self.sides.blind(row).emits == row.emits:
+                    yield from self._deliveries(number, local, kind, row, [])
+                    continue
+                used = _among(asker, sorted(places)) if places else "false"
+                yield from self._deliveries(number, local, kind, row, [used])
+                yield from self._deliveries(number, local, kind, self.sides.blind(row), [f"!({used})"])
         for act in component.acts[local]:
             if act.when not in self.without:
                 yield self._act(number, local, act)
+
+    def _deliveries(
+        self, number: int, local: int, kind: int, row: Row, when: list[str]
+    ) -> Iterable[tuple[int, str, int]]:  # fmt: skip
+        """The ways in which a row may happen, under a condition."""
+        one = self.tables.kinds[kind]
+        what = "publish" if row.price else "deliver"
+        yield self._delivery(number, local, kind, row, what, row.price, keeps=row.keep, when=when)
+        if not row.price and one.copies and not row.keep and "copy" not in self.without:
+            yield self._delivery(number, local, kind, row, "copy", 1, keeps=True, when=when)
+        if not row.price and one.queue >= 0 and one.overtakes and "overtake" not in self.without:
+            yield self._delivery(number, local, kind, row, "overtake", 1, keeps=row.keep, when=when)
 
     def _among(self, number: int, places: frozenset[int]) -> list[str]:
         """The condition that a component is in one of those local states; nothing if they are all that it has."""
@@ -328,7 +297,7 @@ class _Writer:
 
     def _delivery(
         self, number: int, local: int, kind: int, row: Row | None, what: str, price: int, *, keeps: bool = False,
-        among: frozenset[int] | None = None,
+        among: frozenset[int] | None = None, when: Iterable[str] = (),
     ) -> tuple[int, str, int]:  # fmt: skip
         one = self.tables.kinds[kind]
         target = row.target if row is not None else local
@@ -336,6 +305,7 @@ class _Writer:
         taken: list[str] = []
         if one.queue >= 0:
             guard = [f"m{kind} > 0 && !(q{one.queue}?[{kind}])" if what == "overtake" else f"q{one.queue}?[{kind}]"]
+        guard += when
         if among is not None:
             guard += self._among(number, among)
         elif number in self.wide:
@@ -344,7 +314,7 @@ class _Writer:
             if one.queue >= 0:
                 taken.append(f"q{one.queue}{'??' if what == 'overtake' else '?'}{kind}")
             taken.append(f"m{kind}--")
-            taken += ["u--"] if one.urgent else ["fl--"] if self._is_calm(kind) else []
+            taken += ["u--"] if one.urgent else [f"fl{self.sides.kinds[kind]}--"] if self._is_calm(kind) else []
         if one.urgent:
             guard += [f"m{other} == 0" for other in self.urgent if other < kind]
         elif self.urgent:
@@ -356,7 +326,8 @@ class _Writer:
     def _act(self, number: int, local: int, act: Act) -> tuple[int, str, int]:
         guard = ["u == 0"] if self.urgent else []
         if act.when == "late":
-            guard = [*self._quiet(), *(f"d{level} == 0" for level in self.levels[1:] if level > act.depth)]
+            run = self.sides.components[number]
+            guard = [*self._quiet(run), *(f"d{run}_{one} == 0" for one in self.levels[run][1:] if one > act.depth)]
         if number in self.wide:
             guard.insert(0, f"l{number} == {local}")
         if self.starts and local == self.tables.components[number].initial:
@@ -382,9 +353,11 @@ class _Writer:
         change = self.acting[number][target] - self.acting[number][local]
         found += [f"on{'++' if change > 0 else '--'}"] if change else []
         before, after = self.depths[number][local], self.depths[number][target]
+        run = self.sides.components[number]
+        levels = self.levels.get(run, [])[1:]
         if before != after:
-            found += [f"d{before}--"] if before in self.levels[1:] else []
-            found += [f"d{after}++"] if after in self.levels[1:] else []
+            found += [f"d{run}_{before}--"] if before in levels else []
+            found += [f"d{run}_{after}++"] if after in levels else []
         return found
 
     def _sent(self, emits: Sequence[int]) -> list[str]:
@@ -392,7 +365,9 @@ class _Writer:
         for kind in emits:
             one = self.tables.kinds[kind]
             sent = [f"q{one.queue}!{kind}"] if one.queue >= 0 else []
-            sent += [f"m{kind}++"] + (["u++"] if one.urgent else ["fl++"] if self._is_calm(kind) else [])
+            sent += [f"m{kind}++"] + (
+                ["u++"] if one.urgent else [f"fl{self.sides.kinds[kind]}++"] if self._is_calm(kind) else []
+            )
             if self.bounded[kind]:
                 found += sent
                 continue
@@ -417,7 +392,8 @@ class _Writer:
 
     def _judge(self) -> list[str]:
         """The process that asserts: it looks at every state and changes none."""
-        resting = [*self._quiet(), "on == 0", *(["go == 1"] if self.starts else [])]
+        quiet = dict.fromkeys(one for run in self.runs for one in self._quiet(run))
+        resting = [*quiet, "on == 0", *(["go == 1"] if self.starts else [])]
         options: dict[bool, list[str]] = {False: [], True: []}
         for number, one in enumerate(self.properties):
             if one.storm >= 0:
@@ -482,80 +458,3 @@ def unbounded(tables: Tables) -> list[int]:
     """The kinds that might pile up, as far as one can see without running anything."""
     bounded = _bounds(tables, [reach(component) for component in tables.components])
     return [kind for kind, one in enumerate(bounded) if not one]
-
-
-# ------------------------------------------------------------------------------------------------ trails
-
-
-Path = list[tuple[int, Move]]
-
-
-def replay(space: Space, model: Model, numbers: Iterable[int]) -> Path | None:
-    """The run that a trail stands for; None if it takes a step that is not possible here."""
-    wanted = []
-    for number in numbers:
-        if not 0 <= number < len(model.moves):
-            return None
-        one = model.moves[number]
-        wanted.append((one.what, one.kind, one.component, one.choice))
-    return _walk(space, wanted)
-
-
-Label = tuple[str, int, int, Row | Act | None]
-
-
-def _walk(space: Space, labels: Iterable[Label]) -> Path | None:
-    state = space.initial
-    path: Path = []
-    for what, kind, component, choice in labels:
-        for move in space.moves(state):
-            if (move.what, move.kind, move.component) == (what, kind, component) and move.choice is choice:
-                path.append((state, move))
-                state = move.target
-                break
-        else:
-            return None
-    return path
-
-
-def violates(space: Space, path: Path, one: Property) -> bool:
-    """Whether a run ends in a violation of the property."""
-    if one.wanted:
-        return False
-    if one.storm >= 0:
-        return bool(path) and _overflows(space, path[-1], one.storm)
-    state = path[-1][1].target if path else space.initial
-    if one.resting and any(move.price == 0 for move in space.moves(state)):
-        return False
-    locals_ = space.locals(state)
-    return any(all(locals_[number] in places for number, places in case) for case in one.cases)
-
-
-def _overflows(space: Space, step: tuple[int, Move], kind: int) -> bool:
-    before, move = step
-    sent = move.choice.emits.count(kind) if move.choice is not None else 0
-    return sent > 0 and space.count(before, kind) - (move.kind == kind and move.what != "copy") + sent > MOST
-
-
-def shorten(space: Space, path: Path, one: Property) -> Path:
-    """The run without what its violation does not need: ever smaller pieces are left out as long as it stays one.
-
-    Source: A. Zeller, R. Hildebrandt, Simplifying and isolating failure-inducing input (delta debugging), 2002.
-    """
-    best = path
-    size = len(best)
-    while size:
-        start = 0
-        while start < len(best):
-            labels: list[Label] = [(m.what, m.kind, m.component, m.choice) for _, m in best]
-            shorter = _walk(space, labels[:start] + labels[start + size :])
-            if shorter is not None and violates(space, shorter, one) and _price(shorter) <= _price(best):
-                best = shorter
-            else:
-                start += 1
-        size = min(size // 2, len(best)) if size > 1 else 0
-    return best
-
-
-def _price(path: Path) -> int:
-    return sum(move.price for _, move in path)

@@ -43,7 +43,7 @@ class Rests:
         number, sets = self.compiled.goals
         return sets[locals_[number]]
 
-    def _is_forsaken(self, locals_: tuple[int, ...], *, waited_for: bool = False) -> bool:
+    def is_forsaken(self, locals_: tuple[int, ...], *, waited_for: bool = False) -> bool:
         """Whether a flow rests without success or failure, and nothing else says so: no process waits, fails or refuses.
 
         Args:
@@ -51,12 +51,7 @@ class Rests:
             waited_for: a handler may still wait for an answer.
         """
         flow = self.compiled.scene.root
-        if (
-            not isinstance(flow, Flow)
-            or flow.success is None
-            or self.compiled.goals is None
-            or self._has_ended(locals_)
-        ):
+        if not isinstance(flow, Flow) or flow.success is None or self.compiled.goals is None or self.has_ended(locals_):
             return False
         for number, thread in self.roots.items():
             where = thread.spots[locals_[number]].where[0]
@@ -93,7 +88,7 @@ class Rests:
         for state in search.terminals:
             if search.layers[state] == 0:
                 locals_ = search.space.locals(state)
-                if self._is_forsaken(locals_):
+                if self.is_forsaken(locals_):
                     yield locals_
 
     def _at_rest(self, search: Search) -> Iterator[Violation]:
@@ -102,15 +97,15 @@ class Rests:
         if not isinstance(flow, Flow) or flow.success is None:
             return
         space = search.space
-        waiting = {s for s in search.terminals if self._is_forsaken(space.locals(s), waited_for=True)}
+        waiting = {s for s in search.terminals if self.is_forsaken(space.locals(s), waited_for=True)}
         if not waiting:
             return  # whatever else goes wrong, a process says so
-        ends = {True: waiting, False: {s for s in waiting if self._is_forsaken(space.locals(s))}}
+        ends = {True: waiting, False: {s for s in waiting if self.is_forsaken(space.locals(s))}}
         for state in search.terminals:
             if search.layers[state] == 0 and state in ends[False]:
-                yield from self._by_design(flow, state, search)
+                yield from self.by_design(flow, space.locals(state), tuple(search.path(state)))
         # A fault is to blame where a goal can be reached in front of it and none behind it.
-        open_ = search.leading_to({state for state in search.free if self._has_ended(space.locals(state))})
+        open_ = search.leading_to({state for state in search.free if self.has_ended(space.locals(state))})
         ways = {waited_for: search.leading_to(aims) for waited_for, aims in ends.items()}
         seen: set[tuple[str, int, int]] = set()
         blamed = 0
@@ -135,9 +130,9 @@ class Rests:
                 path = (
                     *search.path(state), (state, move), *search.onwards(move.target, ends[waited_for], ways[waited_for])
                 )  # fmt: skip
-                yield self._forsaken(flow, layer + 1, move, path)
+                yield self.forsaken(flow, layer + 1, move, path)
 
-    def _has_ended(self, locals_: tuple[int, ...]) -> bool:
+    def has_ended(self, locals_: tuple[int, ...]) -> bool:
         """Whether a flow has reached its success or one of its failures."""
         flow = self.compiled.scene.root
         reached = self._goals(locals_)
@@ -147,10 +142,10 @@ class Rests:
         success = (all if flow.success.mode == "all" else any)(number in reached for number in wanted)
         return success or any(number >= len(wanted) for number in reached)
 
-    def _by_design(self, flow: Flow, state: int, search: Search) -> Iterator[Violation]:
+    def by_design(
+        self, flow: Flow, locals_: tuple[int, ...], path: tuple[tuple[int, Move], ...]
+    ) -> Iterator[Violation]:
         """Without a fault: a business failure that nobody announces, or that leaves something done."""
-        locals_ = search.space.locals(state)
-        path = tuple(search.path(state))
         if self._has_nothing_to_do(path):
             return
         deeds = [
@@ -187,7 +182,7 @@ class Rests:
                         return True
         return False
 
-    def _forsaken(self, flow: Flow, faults: int, move: Move, path: tuple[tuple[int, Move], ...]) -> Violation:
+    def forsaken(self, flow: Flow, faults: int, move: Move, path: tuple[tuple[int, Move], ...]) -> Violation:
         """A flow that comes to rest because of a fault, under the name of that fault."""
         name = self.compiled.tables.kinds[move.kind].name if move.kind >= 0 else ""
         code = {"publish": "B13", "park": "B16", "overtake": "B15", "crash": "B14"}.get(move.what, "B2")

@@ -20,7 +20,7 @@ from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TURNS, TooLargeError
 from coordlint.explore.story import tell_violation
 from coordlint.explore.survey import survey
-from coordlint.explore.violation import Violation
+from coordlint.explore.violation import CURED_BY_ORDER, Violation
 from coordlint.finding import Label, Run, Step
 from coordlint.system import Message
 
@@ -247,9 +247,7 @@ class Verification:
             tried = 0
             if settings.repairs and one in serious and not search.cut and len(search.layers) <= MOST_STATES * 4:
                 repairs, tried = self._repairs(scene, one, certain, compiled, self._adverse)
-            if one.code in {"B1", "B2", "B5", "B9", "B11"} and any(
-                text.startswith("an order for ") for text in repairs
-            ):
+            if one.code in CURED_BY_ORDER and any(text.startswith("an order for ") for text in repairs):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
         # Without unknown facts there is only one way to compile the scene.

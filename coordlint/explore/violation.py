@@ -56,6 +56,10 @@ ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
 
 
+CURED_BY_ORDER = frozenset({"B1", "B2", "B5", "B9", "B11"})
+"""Properties whose violation is an order hazard (B15) where an order of a channel cures it."""
+
+
 def kept(found: list[Violation]) -> list[Violation]:
     """The violations with the fewest faults first, one for each subject: what happens on the way explains how it ends."""
     found = sorted(found, key=lambda one: (one.faults, len(one.path), one.code, one.subject))
