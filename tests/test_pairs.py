@@ -533,7 +533,7 @@ def test_reductions_of_two_equal_blocks_change_nothing_that_is_asked_for(block: 
             one = min(vector, swapped(coupled, vector))
             wanted[one] = min(wanted.get(one, 99), layer)
         for persistent, symmetric in MODES:
-            duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=False)
+            duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=False, condensed=False)
             assert list(duel.run(1, whole=True))
             mode = f"seed {seed}, R4 {persistent}, R5 {symmetric}"
             assert vectors(coupled, duel) == wanted, mode

@@ -1,7 +1,8 @@
 """The search of a pair scene: by the number of faults first and by length second, over the states of two runs and what they share.
 
 Reductions: R1 (first visit with the fewest faults), R2 and R6 within each run, R4 between them (a run whose next moves tell
-nobody anything goes first, unless the other can interfere), R5 (two runs of one workflow are interchangeable).
+nobody anything goes first, unless the other can interfere), R5 (two runs of one workflow are interchangeable), R7 (states of a
+run that nobody can tell apart are one).
 """
 
 from __future__ import annotations
@@ -9,37 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.pairspace import PairSpace, Runs, Stride
-from coordlint.explore.space import Move
-from coordlint.explore.tables import Row
+from coordlint.explore.condensed import Condensed, Ways
+from coordlint.explore.pairspace import PairSpace, Runs
+from coordlint.explore.product import Product, State, Turn
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
 
-State = tuple[int, int, tuple[int, ...]]
-"""The states of the two runs, and the local states of observers and locks."""
-
-Heard = tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]
-
-
-class Turn(NamedTuple):
-    """A move in a state of both.
-
-    Attributes:
-        run: who moves.
-        stride: how.
-        price: in faults.
-        moves: the move, with the answer of a lock if one is asked, and what happens at once because of that answer.
-        target: the state behind it.
-        alarms: the observers that it alarms, by component, each with the kind that does.
-    """
-
-    run: int
-    stride: Stride
-    price: int
-    moves: tuple[Move, ...]
-    target: State
-    alarms: tuple[tuple[int, int], ...] = ()
+ROOM = 4
+"""A run may have so many times fewer states than the limit for both if they are to be condensed: all of them are worked out first."""
 
 
 class Came(NamedTuple):
@@ -47,19 +26,17 @@ class Came(NamedTuple):
 
     before: State
     turn: Turn
-    layer: int
 
 
 class Alarm(NamedTuple):
-    """The first turn that alarms an observer: from where, which, and with how many faults."""
+    """The first run that alarms an observer, and its number of faults."""
 
-    before: State
-    turn: Turn
+    turns: tuple[Turn, ...]
     layer: int
 
 
 class Duel:
-    """One search, layer after layer.
+    """One search, for each number of faults from the beginning: what can be told apart depends on how many are left.
 
     Args:
         coupled: the pair.
@@ -68,110 +45,156 @@ class Duel:
         persistent: apply R4.
         symmetric: apply R5 where the two runs are mirror images.
         relevant: apply R6.
+        condensed: apply R7, unless a run has too many states for it.
 
     Attributes:
         came: how each known state was reached; None for the first one.
         layers: the layer of each known state.
-        alarms: the first move that alarms each observer, by component.
+        free: where free moves lead from each state that was visited.
+        alarms: the first run that alarms each observer, by component.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
         cut: the limit was reached.
     """
 
     def __init__(
         self, coupled: Coupled, limit: int = 2_000_000, *, without: frozenset[str] = frozenset(),
-        persistent: bool = True, symmetric: bool = True, relevant: bool = True,
+        persistent: bool = True, symmetric: bool = True, relevant: bool = True, condensed: bool = True,
     ) -> None:  # fmt: skip
         self.coupled = coupled
         self.limit = limit
         self.persistent = persistent
-        self.mirror = coupled.mirror if symmetric else None
+        self.symmetric = symmetric and coupled.mirror is not None
         self.space = PairSpace(coupled, without=without)
         self.runs = Runs(self.space, relevant=relevant)
-        self.first = sum(coupled.sizes)
-        self.shared = coupled.tables.components[self.first :]
-        self._waiting = [
-            (number - self.first, [[coupled.requests[kind].run for kind in held.waiting] for held in states])
-            for number, (_, states) in coupled.locks.items()
-        ]
-        self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], Heard] = {}
-        self._swaps: dict[int, int] = {}
+        self.plain = Product(coupled, self.runs, symmetric=False)
+        self.first = self.plain.first
+        self._ways = (Ways(self.runs, 0), Ways(self.runs, 1)) if condensed else None
         self._silent: dict[int, int] = {}
         self._whole = False
-        first = (*self.runs.initial, (0,) * len(self.shared))
-        self.initial: State = self.canonical(first)  # type: ignore[arg-type]
-        self.came: dict[State, Came | None] = {self.initial: None}
-        self.layers: dict[State, int] = {self.initial: 0}
-        self.free: dict[State, list[State]] = {}
-        self.alarms: dict[int, Alarm] = {}
         self.complete = -1
         self.cut = False
+        self.alarms: dict[int, Alarm] = {}
+        self._start(0)
+
+    def _start(self, faults: int) -> None:
+        """Begin with so many faults."""
+        condensed: Condensed | None = None
+        if self._ways is not None:
+            for ways in self._ways:
+                ways.extend(faults, self.limit // ROOM)
+            if any(ways.cut for ways in self._ways):
+                self._ways = None
+            else:
+                condensed = Condensed(self.runs, self._ways, faults, frozenset(n + self.first for n in self._silent))
+        self.condensed = condensed
+        self.product = Product(self.coupled, condensed or self.runs, symmetric=self.symmetric)
+        initial = self._muted(self.product.initial)
+        self.came: dict[State, Came | None] = {initial: None}
+        self.layers: dict[State, int] = {initial: 0}
+        self.free: dict[State, list[State]] = {}
+        self._known: dict[State, State] = {}
+        self._fresh: dict[int, tuple[State, Turn, int]] = {}
 
     def run(self, faults: int, *, whole: bool = False) -> Iterator[int]:
-        """Search all layers up to that many faults; yields each layer's number when it is complete.
+        """Search with up to that many faults; yields each number when the search is complete for it.
 
         Args:
             faults: the most faults.
             whole: otherwise observers that are alarmed are heard no more, and the search stops when nothing is left to be found.
         """
         self._whole = whole
-        start = [self.initial]
-        for layer in range(faults + 1):
-            later: dict[State, Came] = {}
-            frontier = start
-            for component in self.alarms:
+        for budget in range(faults + 1):
+            if budget:
+                self._start(budget)
+            more = self._search(budget)
+            self.alarms.update(
+                (component, Alarm(tuple(self.lifted([*self.path(before), turn])), layer))
+                for component, (before, turn, layer) in self._fresh.items()
+            )
+            for component in self._fresh:
                 self._mute(component)
+            if self.cut or self._is_done():
+                return
+            self.complete = budget if more else faults
+            yield budget
+            if not more:
+                return
+
+    def _is_done(self) -> bool:
+        """Whether nothing is left to be found."""
+        return not self._whole and len(self._silent) == len(self.coupled.observers) and len(self.coupled.locks) < 2
+
+    def _search(self, budget: int) -> bool:
+        """Search layer after layer; returns whether more faults may lead to more states."""
+        start = list(self.came)
+        later: list[dict[State, Came]] = [{}, {}]
+        for layer in range(budget + 1):
+            self.product.level = budget - layer
+            found = list(start)
+            frontier = start
             while frontier:
                 following: list[State] = []
                 for state in frontier:
-                    self._visit(state, layer, following, later, last=layer == faults)
-                if not whole and len(self._silent) == len(self.coupled.observers) and len(self.coupled.locks) < 2:
-                    return
+                    self._visit(state, layer, following, later)
+                if self._is_done():
+                    return False
                 if len(self.came) > self.limit:
                     self.cut = True
-                    return
+                    return False
                 frontier = following
-            self.complete = layer
-            yield layer
+                found += following
+            if layer == budget:
+                return True
+            self._lower(found, budget - layer - 1)
             start = []
-            for state, step in later.items():
-                if state not in self.came:
+            for state, step in later.pop(0).items():
+                if state not in self.came and state not in self._known:
                     self.came[state] = step
                     self.layers[state] = layer + 1
                     start.append(state)
-            if not start:
-                self.complete = faults
-                return
+            later.append({})
+            if not start and not later[0]:
+                return False
+        return True
 
-    def _visit(self, state: State, layer: int, following: list[State], later: dict[State, Came], *, last: bool) -> None:
+    def _lower(self, found: list[State], level: int) -> None:
+        """With one fault less, the states that are known are known by other names."""
+        if self.condensed is None:
+            return
+        before = self._known
+        self._known = {}
+        for state, first in (*before.items(), *zip(found, found, strict=True)):
+            self._known.setdefault(self._muted(self.product.lowered(state, level)), first)
+
+    def _visit(self, state: State, layer: int, following: list[State], later: list[dict[State, Came]]) -> None:
         came = self.came
         targets = self.free[state] = []
         for turn in self._moves(state):
             price = turn.price
-            if price and last:
-                continue
             for component, _ in turn.alarms:
-                known = self.alarms.get(component)
-                if known is None or known.layer > layer + price:
-                    self.alarms[component] = Alarm(state, turn, layer + price)
+                known = self._fresh.get(component)
+                if component not in self.alarms and (known is None or known[2] > layer + price):
+                    self._fresh[component] = (state, turn, layer + price)
                     if not price:
                         self._mute(component)
             target = self._muted(turn.target)
-            if not price:
-                targets.append(target)
+            if price:
                 if target not in came:
-                    came[target] = Came(state, turn, layer)
-                    self.layers[target] = layer
-                    following.append(target)
-            elif target not in came and target not in later:
-                later[target] = Came(state, turn, layer + 1)
+                    later[price - 1].setdefault(target, Came(state, turn))
+                continue
+            targets.append(self._known.get(target, target))
+            if target not in came and target not in self._known:
+                came[target] = Came(state, turn)
+                self.layers[target] = layer
+                following.append(target)
 
     def _mute(self, component: int) -> None:
         """Nothing more is to be learned from an observer that is alarmed as cheaply as can be; with R5, from both twins."""
         if self._whole:
             return
         twins = [component]
-        if self.mirror is not None:
-            twins.append(self.mirror.shared[component - self.first][0])
+        if self.symmetric and self.coupled.mirror is not None:
+            twins.append(self.coupled.mirror.shared[component - self.first][0])
         for one in twins:
             rows = self.coupled.tables.components[one].rows
             self._silent[one - self.first] = next(local for local, group in enumerate(rows) if not group)
@@ -180,109 +203,22 @@ class Duel:
         if not self._silent:
             return state
         shared = tuple(self._silent.get(number, local) for number, local in enumerate(state[2]))
-        return self.canonical((state[0], state[1], shared))
-
-    # -------------------------------------------------------------------------------------------- moves
+        return self.product.canonical((state[0], state[1], shared))
 
     def _moves(self, state: State) -> list[Turn]:
         """The moves to look at: those of one run if that is enough (R4)."""
         if self.persistent:
             for run in (0, 1):
-                strides = self.runs.strides(state[0] if run == 0 else state[1], run)
-                if strides and not any(one.tells for one in strides) and not self._waits(state, run):
-                    turns = [turn for one in strides for turn in self._turns(state, run, one)]
+                if self.product.is_alone(state, run):
+                    turns = self.product.moves_of(state, run)
                     # Against ignoring: the run must get on, or nothing is put off.
-                    if any(not turn.price and self._muted(turn.target) not in self.came for turn in turns):
+                    if any(not turn.price and self._is_new(turn.target) for turn in turns):
                         return turns
-        return self.moves(state)
+        return self.product.moves(state)
 
-    def moves(self, state: State) -> list[Turn]:
-        """All moves."""
-        return [
-            turn
-            for run in (0, 1)
-            for one in self.runs.strides(state[0] if run == 0 else state[1], run)
-            for turn in self._turns(state, run, one)
-        ]
-
-    def _waits(self, state: State, run: int) -> bool:
-        """Whether the other run may bring something to this one: when it ends, locks let pass what waits."""
-        return any(run in waiting[state[2][number]] for number, waiting in self._waiting)
-
-    def _turns(self, state: State, run: int, stride: Stride) -> Iterator[Turn]:
-        """What comes of a stride: one turn, or one for each way in which handlers answer whom a lock lets pass."""
-        states = (stride.target, state[1]) if run == 0 else (state[0], stride.target)
-        if not stride.tells:
-            yield Turn(run, stride, stride.price, (stride.move,), self.canonical((*states, state[2])))
-            return
-        move = stride.move
-        if move.kind in self.coupled.requests:
-            move = move._replace(choice=self._row(state[2], move.kind))
-        first = Turn(run, stride, stride.price, (move,), (*states, state[2]))
-        for turn in self._heard(first, stride.tells, ()):
-            if turn.price <= 1:
-                yield turn._replace(target=self.canonical(turn.target))
-
-    def _heard(self, turn: Turn, tells: tuple[int, ...], sent: tuple[int, ...]) -> Iterator[Turn]:
-        """Observers and locks hear something, and then runs take what locks let pass."""
-        one, two, shared = turn.target
-        if tells:
-            key = (shared, tells)
-            if key not in self._told:
-                self._told[key] = self._tell(*key)
-            shared, more, alarms = self._told[key]
-            sent += more
-            turn = turn._replace(target=(one, two, shared), alarms=turn.alarms + alarms)
-        if not sent:
-            yield turn
-            return
-        kind, rest = sent[0], sent[1:]
-        to = self.coupled.owners[kind]
-        for stride in self.runs.taken((one, two)[to], to, kind):
-            target = (stride.target, two, shared) if to == 0 else (one, stride.target, shared)
-            after = turn._replace(price=turn.price + stride.price, moves=(*turn.moves, stride.move), target=target)
-            yield from self._heard(after, stride.tells, rest)
-
-    def _row(self, shared: tuple[int, ...], kind: int) -> Row | None:
-        number = self.coupled.tables.kinds[kind].to - self.first
-        rows = self.shared[number].rows[shared[number]].get(kind, ())
-        return rows[0] if rows else None
-
-    def _tell(self, shared: tuple[int, ...], tells: tuple[int, ...]) -> Heard:
-        """What observers and locks make of something: their states, the messages to runs, and the alarms."""
-        locals_ = list(shared)
-        sent: list[int] = []
-        alarms: list[tuple[int, int]] = []
-        todo = list(tells)
-        for kind in todo:
-            number = self.coupled.tables.kinds[kind].to - self.first
-            for row in self.shared[number].rows[locals_[number]].get(kind, ()):
-                locals_[number] = row.target
-                if row.error:
-                    alarms.append((number + self.first, kind))
-                # A request that passes one lock asks the next one at once.
-                todo += [one for one in row.emits if one in self.coupled.requests]
-                sent += [one for one in row.emits if one not in self.coupled.requests]
-        return tuple(locals_), tuple(sent), tuple(alarms)
-
-    # -------------------------------------------------------------------------------------------- R5: symmetry
-
-    def canonical(self, state: State) -> State:
-        """Of two mirror images always the same one."""
-        return state if self.mirror is None else min(state, self.mirrored(state))
-
-    def mirrored(self, state: State) -> State:
-        """The state in which the two runs have changed places."""
-        assert self.coupled.mirror is not None
-        shared = [0] * len(self.shared)
-        for number, (twin, locals_) in enumerate(self.coupled.mirror.shared):
-            shared[twin - self.first] = locals_[state[2][number]]
-        return self._swapped(state[1]), self._swapped(state[0]), tuple(shared)
-
-    def _swapped(self, state: int) -> int:
-        if state not in self._swaps:
-            self._swaps[state] = self.runs.swapped(state)
-        return self._swaps[state]
+    def _is_new(self, state: State) -> bool:
+        state = self._muted(state)
+        return state not in self.came and state not in self._known
 
     # -------------------------------------------------------------------------------------------- what was found
 
@@ -315,30 +251,45 @@ class Duel:
         return found[::-1]
 
     def lifted(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The turns to a state with each case keeping its number, though mirror images were one in the search."""
-        if self.mirror is None:
-            return list(turns)
-        mirror, self.mirror = self.mirror, None
-        state: State = (*self.runs.initial, (0,) * len(self.shared))  # type: ignore[assignment]
+        """The turns of the runs as they are: each case keeps its number, and what nobody hears is told too."""
+        state = self.plain.initial
+        level = max(self.layers.values()) if self.condensed is None else len(self.condensed.levels) - 1
         found: list[Turn] = []
-        try:
-            for wanted in turns:
-                turn = next((turn for turn in self.moves(state) if self._is_image(turn, wanted)), None)
-                if turn is None:
-                    raise AssertionError("a turn of the search has no counterpart")
-                found.append(turn)
-                state = turn.target
-        finally:
-            self.mirror = mirror
+        for wanted in turns:
+            found += self._way(state, wanted, level)
+            state = found[-1].target
+            level -= wanted.price
         return found
 
-    def _is_image(self, one: Turn, wanted: Turn) -> bool:
-        """Whether a turn is the wanted one, seen directly or in the mirror; observers that were muted by then do not count."""
-        if (one.stride.move.what, one.price) != (wanted.stride.move.what, wanted.price):
-            return False
-        silent = {n for n, local in enumerate(wanted.target[2]) if not self.shared[n].rows[local]}
+    def _way(self, start: State, wanted: Turn, level: int) -> list[Turn]:
+        """The shortest way to do a turn: moves that lead to states like the first one, and then one like the turn."""
+        queue: list[tuple[State, list[Turn]]] = [(start, [])]
+        seen = {start}
+        begin = self._image(start, level)
+        for state, path in queue:
+            for turn in self.plain.moves(state):
+                if turn.price == wanted.price and self._is_image(self._image(turn.target, level - turn.price), wanted):
+                    return [*path, turn]
+                if not turn.price and turn.target not in seen and self._image(turn.target, level) == begin:
+                    seen.add(turn.target)
+                    queue.append((turn.target, [*path, turn]))
+        raise AssertionError("a turn of the search has no counterpart")
+
+    def _image(self, state: State, level: int) -> State:
+        """The state as the search has it; observers to whom nobody listened from its beginning on do not count."""
+        if self.condensed is None:
+            return state
+        one, two = self.condensed.levels[level]
+        mute = self.condensed.mute
+        shared = tuple(0 if n + self.first in mute else local for n, local in enumerate(state[2]))
+        return one[state[0]], two[state[1]], shared
+
+    def _is_image(self, image: State, wanted: Turn) -> bool:
+        """Whether a state is the wanted one, seen directly or in the mirror; observers that were muted by then do not count."""
+        shared = self.plain.shared
+        silent = {n for n, local in enumerate(wanted.target[2]) if not shared[n].rows[local]}
         silent -= {component - self.first for component, _ in wanted.alarms}
-        for state in (one.target, self.mirrored(one.target)):
+        for state in (image, self.product.mirrored(image)) if self.symmetric else (image,):
             alike = all(
                 a == b for n, (a, b) in enumerate(zip(state[2], wanted.target[2], strict=True)) if n not in silent
             )
@@ -348,18 +299,14 @@ class Duel:
 
     def replayed(self, turns: Sequence[Turn]) -> list[Turn] | None:
         """The same moves from the beginning, as far as they are possible; None if one of them is not."""
-        mirror, self.mirror = self.mirror, None
-        state: State = (*self.runs.initial, (0,) * len(self.shared))  # type: ignore[assignment]
+        state = self.plain.initial
         found: list[Turn] = []
-        try:
-            for wanted in turns:
-                turn = next((turn for turn in self.moves(state) if _alike(turn, wanted)), None)
-                if turn is None:
-                    return None
-                found.append(turn)
-                state = turn.target
-        finally:
-            self.mirror = mirror
+        for wanted in turns:
+            turn = next((turn for turn in self.plain.moves(state) if _alike(turn, wanted)), None)
+            if turn is None:
+                return None
+            found.append(turn)
+            state = turn.target
         return found
 
 

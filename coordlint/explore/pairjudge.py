@@ -11,7 +11,8 @@ from coordlint.explore.violation import Violation
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled, Observer
-    from coordlint.explore.duel import Duel, Turn
+    from coordlint.explore.duel import Duel
+    from coordlint.explore.product import Turn
     from coordlint.explore.space import Move
     from coordlint.source import Span
 
@@ -28,7 +29,7 @@ def violations(coupled: Coupled, duel: Duel) -> list[Violation]:
 
 def _anomalies(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
     for known, alarm in duel.alarms.items():
-        turns = duel.lifted([*duel.path(alarm.before), alarm.turn])
+        turns = list(alarm.turns)
         component = _lifted(coupled, known, turns[-1])
         turns = _shortened(duel, turns, lambda turns, wanted=component: wanted in dict(turns[-1].alarms))  # type: ignore[misc]
         observer = coupled.observers[component]

@@ -140,12 +140,11 @@ class Runs:
         self._strides: dict[tuple[int, int], tuple[Stride, ...]] = {}
         self._taken: dict[tuple[int, int, int], tuple[Stride, ...]] = {}
         self._left: dict[tuple[int, int], int] = {}
-        self.initial = tuple(
-            self._settled(
-                space._emit(start, tuple(k for k in self.tables.initial if space.coupled.owners[k] == run)), run
-            )
-            for run in (0, 1)
-        )
+        self.initial = (self._first(0), self._first(1))
+
+    def _first(self, run: int) -> int:
+        sent = tuple(kind for kind in self.tables.initial if self.space.coupled.owners[kind] == run)
+        return self._settled(self.space._emit(self._start, sent), run)
 
     def _fields(self, run: int) -> int:
         space = self.space
@@ -198,7 +197,10 @@ class Runs:
         local = space.local(state, to)
         asker = space.coupled.askers.get(kind)
         used = asker is None or space.local(state, asker[0]) in asker[1]
-        for row in self.tables.components[to].rows[local].get(kind, ()):
+        rows = self.tables.components[to].rows[local].get(kind, ())
+        if not rows:
+            yield Stride(0, Move(0, "drop", kind, to, None, state), state, ())
+        for row in rows:
             if row.price and "publish" in space.without:
                 continue
             row = row if used else space.blind(row)
@@ -208,6 +210,10 @@ class Runs:
             tells = tuple(one for one in row.emits if self.kinds[one].urgent)
             move = Move(row.price, "publish" if row.price else "deliver", kind, to, row, target)
             yield Stride(row.price, move, self._settled(target, run), tells)
+
+    def lowered(self, state: int, level: int) -> int:
+        """The state when only so many faults are left: itself."""
+        return state
 
     # -------------------------------------------------------------------------------------------- R6: relevance
 
