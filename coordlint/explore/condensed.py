@@ -261,10 +261,10 @@ class Condensed:
                     to = self._asker(level - stride.price, run, stride.target, asked)
                 else:
                     to = self.levels[level - stride.price][run].get(stride.target, SELF)
-                found.setdefault((stride.price, self._told(stride.tells), to), stride)
+                found.setdefault((stride.price, self.told(stride.tells), to), stride)
         return found
 
-    def _told(self, tells: tuple[int, ...]) -> tuple[int, ...]:
+    def told(self, tells: tuple[int, ...]) -> tuple[int, ...]:
         """What is heard of a move by those to whom anybody listens."""
         if not tells or not self.mute:
             return tells

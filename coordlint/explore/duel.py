@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.explore.condensed import Condensed, Ways
 from coordlint.explore.pairspace import PairSpace, Runs
 from coordlint.explore.product import Product, State, Turn
+from coordlint.explore.retrace import retraced
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
@@ -78,6 +79,7 @@ class Duel:
 
     def _start(self, faults: int) -> None:
         """Begin with so many faults."""
+        self._budget = faults
         condensed: Condensed | None = None
         if self._ways is not None:
             for ways in self._ways:
@@ -251,45 +253,32 @@ class Duel:
         return found[::-1]
 
     def lifted(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The turns of the runs as they are: each case keeps its number, and what nobody hears is told too."""
-        state = self.plain.initial
-        level = max(self.layers.values()) if self.condensed is None else len(self.condensed.levels) - 1
+        """The turns of the runs as they are: each case keeps its number, and what nobody hears of is told too."""
+        turns = self._straight(turns) if self.symmetric else list(turns)
+        return turns if self.condensed is None else retraced(self.plain, self.condensed, turns)
+
+    def _straight(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The turns with each case keeping its number, though mirror images were one in the search."""
+        product = Product(self.coupled, self.product.view, symmetric=False)
+        state = product.initial
         found: list[Turn] = []
         for wanted in turns:
-            found += self._way(state, wanted, level)
-            state = found[-1].target
-            level -= wanted.price
+            product.level = self._budget - sum(turn.price for turn in found)
+            turn = next((turn for turn in product.moves(state) if self._is_image(turn, wanted)), None)
+            if turn is None:
+                raise AssertionError("a turn of the search has no counterpart")
+            found.append(turn)
+            state = turn.target
         return found
 
-    def _way(self, start: State, wanted: Turn, level: int) -> list[Turn]:
-        """The shortest way to do a turn: moves that lead to states like the first one, and then one like the turn."""
-        queue: list[tuple[State, list[Turn]]] = [(start, [])]
-        seen = {start}
-        begin = self._image(start, level)
-        for state, path in queue:
-            for turn in self.plain.moves(state):
-                if turn.price == wanted.price and self._is_image(self._image(turn.target, level - turn.price), wanted):
-                    return [*path, turn]
-                if not turn.price and turn.target not in seen and self._image(turn.target, level) == begin:
-                    seen.add(turn.target)
-                    queue.append((turn.target, [*path, turn]))
-        raise AssertionError("a turn of the search has no counterpart")
-
-    def _image(self, state: State, level: int) -> State:
-        """The state as the search has it; observers to whom nobody listened from its beginning on do not count."""
-        if self.condensed is None:
-            return state
-        one, two = self.condensed.levels[level]
-        mute = self.condensed.mute
-        shared = tuple(0 if n + self.first in mute else local for n, local in enumerate(state[2]))
-        return one[state[0]], two[state[1]], shared
-
-    def _is_image(self, image: State, wanted: Turn) -> bool:
-        """Whether a state is the wanted one, seen directly or in the mirror; observers that were muted by then do not count."""
+    def _is_image(self, one: Turn, wanted: Turn) -> bool:
+        """Whether a turn is the wanted one, seen directly or in the mirror; observers that were muted by then do not count."""
+        if one.price != wanted.price:
+            return False
         shared = self.plain.shared
         silent = {n for n, local in enumerate(wanted.target[2]) if not shared[n].rows[local]}
         silent -= {component - self.first for component, _ in wanted.alarms}
-        for state in (image, self.product.mirrored(image)) if self.symmetric else (image,):
+        for state in (one.target, self.product.mirrored(one.target)):
             alike = all(
                 a == b for n, (a, b) in enumerate(zip(state[2], wanted.target[2], strict=True)) if n not in silent
             )

@@ -49,6 +49,7 @@ class Turn(NamedTuple):
         stride: how.
         price: in faults.
         moves: the move, with the answer of a lock if one is asked, and what happens at once because of that answer.
+        told: what observers and locks hear of each of these.
         target: the state behind it.
         alarms: the observers that it alarms, by component, each with the kind that does.
     """
@@ -57,6 +58,7 @@ class Turn(NamedTuple):
     stride: Stride
     price: int
     moves: tuple[Move, ...]
+    told: tuple[tuple[int, ...], ...]
     target: State
     alarms: tuple[tuple[int, int], ...] = ()
 
@@ -113,7 +115,7 @@ class Product:
         move = stride.move
         if move.kind in self.coupled.requests:
             move = move._replace(choice=self._row(state[2], move.kind))
-        first = Turn(run, stride, stride.price, (move,), (*states, state[2]))
+        first = Turn(run, stride, stride.price, (move,), (stride.tells,), (*states, state[2]))
         for turn in self._heard(first, stride.tells, ()):
             if turn.price <= self.level:
                 yield turn._replace(target=self.lowered(turn.target, self.level - turn.price))
@@ -135,7 +137,12 @@ class Product:
         to = self.coupled.owners[kind]
         for stride in self.view.taken((one, two)[to], to, kind):
             target = (stride.target, two, shared) if to == 0 else (one, stride.target, shared)
-            after = turn._replace(price=turn.price + stride.price, moves=(*turn.moves, stride.move), target=target)
+            after = turn._replace(
+                price=turn.price + stride.price,
+                moves=(*turn.moves, stride.move),
+                told=(*turn.told, stride.tells),
+                target=target,
+            )
             yield from self._heard(after, stride.tells, rest)
 
     def _row(self, shared: tuple[int, ...], kind: int) -> Row | None:
