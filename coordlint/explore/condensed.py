@@ -66,8 +66,12 @@ class Ways:
             return stride.tells[0] if self.requests[stride.tells[0]].denied >= 0 else -1
         return -1
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def extend(self, faults: int, limit: int) -> None:
-        """Go on to all states that need at most so many faults, as long as they are no more than the limit."""
+        """Go on to all states that need at most so many faults, as long as no more than the limit are new."""
+        limit += len(self._known)
         while len(self.within) <= faults and not self.cut:
             self._later += [[], []][: 3 - len(self._later)]
             todo = self._later.pop(0)
@@ -287,9 +291,14 @@ class Condensed:
     def _asker(self, level: int, run: int, state: int, asked: int) -> int:
         """The class of a state in the middle of a move, when a request is to be answered at once: it has only the answers."""
         taken = {
-            kind: self._targeted(level, run, self.runs.taken(state, run, kind)) for kind in self.ways[run].answers[asked]
+            kind: self._targeted(level, run, self.runs.taken(state, run, kind))
+            for kind in self.ways[run].answers[asked]
         }
-        look = (run, level, frozenset((kind, (one.price, one.target), one.tells) for kind, group in taken.items() for one in group))
+        look = (
+            run,
+            level,
+            frozenset((kind, (one.price, one.target), one.tells) for kind, group in taken.items() for one in group),
+        )
         if look not in self._askers:
             self._askers[look] = len(self.classes)
             self.classes.append(Class(run, level, state, SELF, [], taken))

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.condensed import Condensed, Ways
 from coordlint.explore.pairspace import PairSpace, Runs
-from coordlint.explore.product import Product, State, Turn
+from coordlint.explore.product import ANY, Product, State, Turn, View
 from coordlint.explore.retrace import retraced
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
-
-ROOM = 4
-"""A run may have so many times fewer states than the limit for both if they are to be condensed: all of them are worked out first."""
 
 
 class Came(NamedTuple):
@@ -29,8 +26,8 @@ class Came(NamedTuple):
     turn: Turn
 
 
-class Alarm(NamedTuple):
-    """The first run that alarms an observer, and its number of faults."""
+class Hit(NamedTuple):
+    """The first way to something that was looked for, and its number of faults."""
 
     turns: tuple[Turn, ...]
     layer: int
@@ -41,18 +38,19 @@ class Duel:
 
     Args:
         coupled: the pair.
-        limit: give up when more states than that are known.
+        limit: give up when more states than that are known, of each run and of both.
         without: faults that do not happen.
         persistent: apply R4.
         symmetric: apply R5 where the two runs are mirror images.
         relevant: apply R6.
-        condensed: apply R7, unless a run has too many states for it.
+        condensed: apply R7.
 
     Attributes:
         came: how each known state was reached; None for the first one.
         layers: the layer of each known state.
         free: where free moves lead from each state that was visited.
-        alarms: the first run that alarms each observer, by component.
+        alarms: the first way to alarm each observer, by component.
+        deadlock: the first way to where both wait for each other's locks, and nothing but a fault helps.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
         cut: the limit was reached.
     """
@@ -69,33 +67,46 @@ class Duel:
         self.runs = Runs(self.space, relevant=relevant)
         self.plain = Product(coupled, self.runs, symmetric=False)
         self.first = self.plain.first
+        self.product = self.plain
         self._ways = (Ways(self.runs, 0), Ways(self.runs, 1)) if condensed else None
+        self._condensed: Condensed | None = None
+        self._budget = 0
         self._silent: dict[int, int] = {}
         self._whole = False
+        self.came: dict[State, Came | None] = {}
+        self.layers: dict[State, int] = {}
+        self.free: dict[State, list[State]] = {}
+        self.alarms: dict[int, Hit] = {}
+        self.deadlock: Hit | None = None
         self.complete = -1
         self.cut = False
-        self.alarms: dict[int, Alarm] = {}
-        self._start(0)
-
-    def _start(self, faults: int) -> None:
-        """Begin with so many faults."""
-        self._budget = faults
-        condensed: Condensed | None = None
-        if self._ways is not None:
-            for ways in self._ways:
-                ways.extend(faults, self.limit // ROOM)
-            if any(ways.cut for ways in self._ways):
-                self._ways = None
-            else:
-                condensed = Condensed(self.runs, self._ways, faults, frozenset(n + self.first for n in self._silent))
-        self.condensed = condensed
-        self.product = Product(self.coupled, condensed or self.runs, symmetric=self.symmetric)
-        initial = self._muted(self.product.initial)
-        self.came: dict[State, Came | None] = {initial: None}
-        self.layers: dict[State, int] = {initial: 0}
-        self.free: dict[State, list[State]] = {}
         self._known: dict[State, State] = {}
         self._fresh: dict[int, tuple[State, Turn, int]] = {}
+
+    @property
+    def states(self) -> int:
+        """How many states are known: of each run, and of both together."""
+        return len(self.came) + sum(len(ways) for ways in self._ways or ())
+
+    def _start(self, faults: int) -> bool:
+        """Begin with so many faults; returns whether the runs alone are within the limit."""
+        self._budget = faults
+        self.came, self.layers, self.free = {}, {}, {}
+        self._known, self._fresh = {}, {}
+        view: View = self.runs
+        if self._ways is not None:
+            for ways in self._ways:
+                ways.extend(faults, self.limit - self.states)
+                if ways.cut:
+                    self.cut = True
+                    return False
+            mute = frozenset(number + self.first for number in self._silent)
+            view = self._condensed = Condensed(self.runs, self._ways, faults, mute)
+        self.product = Product(self.coupled, view, symmetric=self.symmetric)
+        initial = self._muted(self.product.initial)
+        self.came[initial] = None
+        self.layers[initial] = 0
+        return True
 
     def run(self, faults: int, *, whole: bool = False) -> Iterator[int]:
         """Search with up to that many faults; yields each number when the search is complete for it.
@@ -106,28 +117,27 @@ class Duel:
         """
         self._whole = whole
         for budget in range(faults + 1):
-            if budget:
-                self._start(budget)
-            more = self._search(budget)
-            self.alarms.update(
-                (component, Alarm(tuple(self.lifted([*self.path(before), turn])), layer))
-                for component, (before, turn, layer) in self._fresh.items()
-            )
-            for component in self._fresh:
+            reached = self._search(budget) if self._start(budget) else -1
+            for component, (before, turn, layer) in self._fresh.items():
+                self.alarms[component] = Hit(tuple(self.lifted([*self.path(before), turn])), layer)
                 self._mute(component)
-            if self.cut or self._is_done():
+            if len(self.coupled.locks) > 1 and self.deadlock is None:
+                self.deadlock = self._deadlock()
+            if reached < 0:
                 return
-            self.complete = budget if more else faults
+            self.complete = min(reached, faults)
             yield budget
-            if not more:
+            if reached > budget or self._is_done():
                 return
 
     def _is_done(self) -> bool:
         """Whether nothing is left to be found."""
-        return not self._whole and len(self._silent) == len(self.coupled.observers) and len(self.coupled.locks) < 2
+        if self._whole or len(self._silent) < len(self.coupled.observers):
+            return False
+        return len(self.coupled.locks) < 2 or self.deadlock is not None
 
-    def _search(self, budget: int) -> bool:
-        """Search layer after layer; returns whether more faults may lead to more states."""
+    def _search(self, budget: int) -> int:
+        """Search layer after layer; returns the number of faults for which that is complete, or -1 if it stopped early."""
         start = list(self.came)
         later: list[dict[State, Came]] = [{}, {}]
         for layer in range(budget + 1):
@@ -138,15 +148,16 @@ class Duel:
                 following: list[State] = []
                 for state in frontier:
                     self._visit(state, layer, following, later)
-                if self._is_done():
-                    return False
-                if len(self.came) > self.limit:
+                if self.states > self.limit:
                     self.cut = True
-                    return False
+                if self.cut or self._is_done():
+                    return -1
                 frontier = following
                 found += following
             if layer == budget:
-                return True
+                break
+            if not later[0] and not later[1]:
+                return ANY  # there are no faults at all; states that are known only by other names may still differ later
             self._lower(found, budget - layer - 1)
             start = []
             for state, step in later.pop(0).items():
@@ -155,13 +166,11 @@ class Duel:
                     self.layers[state] = layer + 1
                     start.append(state)
             later.append({})
-            if not start and not later[0]:
-                return False
-        return True
+        return budget
 
     def _lower(self, found: list[State], level: int) -> None:
         """With one fault less, the states that are known are known by other names."""
-        if self.condensed is None:
+        if self._condensed is None:
             return
         before = self._known
         self._known = {}
@@ -224,6 +233,11 @@ class Duel:
 
     # -------------------------------------------------------------------------------------------- what was found
 
+    def _deadlock(self) -> Hit | None:
+        resting = self.terminals() if self.cut else [*self.terminals(), *self.endless()]
+        state = next((state for state in resting if len(self.product.blocked(state)) > 1), None)
+        return None if state is None else Hit(tuple(self.lifted(self.path(state))), self.layers[state])
+
     def terminals(self) -> list[State]:
         """The states without a free move, in the order in which they were found."""
         return [state for state, targets in self.free.items() if not targets]
@@ -255,7 +269,7 @@ class Duel:
     def lifted(self, turns: Sequence[Turn]) -> list[Turn]:
         """The turns of the runs as they are: each case keeps its number, and what nobody hears of is told too."""
         turns = self._straight(turns) if self.symmetric else list(turns)
-        return turns if self.condensed is None else retraced(self.plain, self.condensed, turns)
+        return turns if self._condensed is None else retraced(self.plain, self._condensed, turns)
 
     def _straight(self, turns: Sequence[Turn]) -> list[Turn]:
         """The turns with each case keeping its number, though mirror images were one in the search."""

@@ -93,36 +93,19 @@ def _words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
 
 
 def _deadlocks(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
-    """The first state in which both runs wait for each other and nothing but a fault helps."""
-    if len(coupled.locks) < 2:
+    """Both runs wait for each other and nothing but a fault helps."""
+    if duel.deadlock is None:
         return
-    resting = duel.terminals() if duel.cut else [*duel.terminals(), *duel.endless()]
-    state = next((state for state in resting if len(_waits(coupled, duel, state[2])) > 1), None)
-    if state is None:
-        return
-    turns = duel.lifted(duel.path(state))
-    turns = _shortened(duel, turns, lambda turns: len(_waits(coupled, duel, turns[-1].target[2])) > 1)
-    waits = _waits(coupled, duel, turns[-1].target[2])
+    blocked = duel.plain.blocked
+    turns = _shortened(duel, list(duel.deadlock.turns), lambda turns: len(blocked(turns[-1].target)) > 1)
+    waits = blocked(turns[-1].target)
     own, other = _runs(coupled, 0)
     held, taken = (f"`{entity_text(coupled.locks[waits[run][0]][0])}`" for run in (1, 0))
     text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
     damage = "neither run ever ends, and what they have locked stays locked"
     place = coupled.requests[waits[0][1]].step.place
-    yield Violation(
-        "B18", f"{' and '.join(_names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns)
-    )
-
-
-def _waits(coupled: Coupled, duel: Duel, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:
-    """For each run that waits for a lock that the other one holds: the lock, and the request that waits."""
-    found: dict[int, tuple[int, int]] = {}
-    for number, (_, states) in coupled.locks.items():
-        held = states[shared[number - duel.first]]
-        for kind in held.waiting:
-            run = coupled.requests[kind].run
-            if held.holder == 1 - run:
-                found.setdefault(run, (number, kind))
-    return found
+    subject = f"{' and '.join(_names(coupled))} / locks"
+    yield Violation("B18", subject, duel.deadlock.layer, text, damage, place, _path(turns))
 
 
 def _names(coupled: Coupled) -> list[str]:

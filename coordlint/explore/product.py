@@ -97,17 +97,31 @@ class Product:
 
     def moves_of(self, state: State, run: int) -> list[Turn]:
         """The moves of one run."""
-        strides = self.view.strides(state[run], run)
+        strides = self._strides(state, run)
         return [turn for one in strides if one.price <= self.level for turn in self._turns(state, run, one)]
+
+    def _strides(self, state: State, run: int) -> Sequence[Stride]:
+        return self.view.strides(state[1] if run else state[0], run)
 
     def is_alone(self, state: State, run: int) -> bool:
         """Whether a run can move, nobody hears of its next moves, and the other one can bring it nothing before them."""
-        strides = self.view.strides(state[run], run)
+        strides = self._strides(state, run)
         # When the other run ends, locks let pass what waits.
         return bool(strides) and not any(one.tells for one in strides) and not self._waits(state, run)
 
     def _waits(self, state: State, run: int) -> bool:
         return any(run in waiting[state[2][number]] for number, waiting in self._waiting)
+
+    def blocked(self, state: State) -> dict[int, tuple[int, int]]:
+        """For each run that waits for a lock that the other one holds: the lock, and the request that waits."""
+        found: dict[int, tuple[int, int]] = {}
+        for number, (_, states) in self.coupled.locks.items():
+            held = states[state[2][number - self.first]]
+            for kind in held.waiting:
+                run = self.coupled.requests[kind].run
+                if held.holder == 1 - run:
+                    found.setdefault(run, (number, kind))
+        return found
 
     def _turns(self, state: State, run: int, stride: Stride) -> Iterator[Turn]:
         """What comes of a stride: one turn, or one for each way in which handlers answer whom a lock lets pass."""
