@@ -157,7 +157,9 @@ class Duel:
             if layer == budget:
                 break
             if not later[0] and not later[1]:
-                return ANY  # there are no faults at all; states that are known only by other names may still differ later
+                return (
+                    ANY  # there are no faults at all; states that are known only by other names may still differ later
+                )
             self._lower(found, budget - layer - 1)
             start = []
             for state, step in later.pop(0).items():
@@ -203,12 +205,14 @@ class Duel:
         """Nothing more is to be learned from an observer that is alarmed as cheaply as can be; with R5, from both twins."""
         if self._whole:
             return
-        twins = [component]
-        if self.symmetric and self.coupled.mirror is not None:
-            twins.append(self.coupled.mirror.shared[component - self.first][0])
-        for one in twins:
+        for one in self._twins(component):
             rows = self.coupled.tables.components[one].rows
             self._silent[one - self.first] = next(local for local, group in enumerate(rows) if not group)
+
+    def _twins(self, component: int) -> tuple[int, ...]:
+        """An observer, and with R5 its mirror image."""
+        mirror = self.coupled.mirror if self.symmetric else None
+        return (component,) if mirror is None else (component, mirror.shared[component - self.first][0])
 
     def _muted(self, state: State) -> State:
         if not self._silent:
@@ -291,7 +295,8 @@ class Duel:
             return False
         shared = self.plain.shared
         silent = {n for n, local in enumerate(wanted.target[2]) if not shared[n].rows[local]}
-        silent -= {component - self.first for component, _ in wanted.alarms}
+        for component, _ in wanted.alarms:
+            silent -= {number - self.first for number in self._twins(component)}
         for state in (one.target, self.product.mirrored(one.target)):
             alike = all(
                 a == b for n, (a, b) in enumerate(zip(state[2], wanted.target[2], strict=True)) if n not in silent

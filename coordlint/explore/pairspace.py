@@ -146,6 +146,7 @@ class Runs:
             bits(self.kinds[k].to for one in requests if one.run == run for k in (one.then, one.denied) if k >= 0)
             for run in (0, 1)
         ]
+        self._locks = bits(space.coupled.locks)
         self._over = [self._ends(run) for run in (0, 1)] if space.coupled.requests else []
         self._strides: dict[tuple[int, int], tuple[Stride, ...]] = {}
         self._taken: dict[tuple[int, int, int], tuple[Stride, ...]] = {}
@@ -174,8 +175,12 @@ class Runs:
                 target = (
                     space._taken(state, move.kind, None, move.what) if queue >= 0 else state - space.ones[move.kind]
                 )
-            tells = (move.kind,) if choice is not None else ()
-            return Stride(move.price, move, self._relevant(target, run), tells)
+            if choice is None:
+                return Stride(move.price, move, self._relevant(target, run), ())
+            # When a run has ended, locks let pass what it still asks for: the handler is yet to take it.
+            if not self.is_over(state, run):
+                target = self._relevant(target, run)
+            return Stride(move.price, move, target, (move.kind,))
         target = move.target
         told = tuple(kind for kind in choice.emits if self.kinds[kind].urgent) if choice is not None else ()
         for kind in told:
@@ -237,18 +242,21 @@ class Runs:
             if self.tables.components[number].acts[space.local(state, number)]:
                 found |= 1 << number
         if coupled.requests and not self.is_over(state, run):
-            found |= self._kept[run]  # a lock may keep one of its requests and let it pass later
+            found |= self._kept[run]  # a lock may have kept one of its requests, and let it pass later
         all_ = ((1 << own.stop) - 1) & ~((1 << own.start) - 1)
-        reached = todo = found & all_
+        wide = all_ | self._locks
+        reached = todo = found & wide
         while todo:
             low = todo & -todo
-            new = sends[low.bit_length() - 1 - own.start] & all_ & ~reached
+            # Whatever comes to a lock may go on to the handlers behind it.
+            sent = self._kept[run] if low & self._locks else sends[low.bit_length() - 1 - own.start]
+            new = sent & wide & ~reached
             reached |= new
             todo ^= low | new
         useful, wide = self._useful, 0
         while useful != wide:
             wide = useful
-            for number in members(reached & ~useful):
+            for number in members(reached & all_ & ~useful):
                 if sends[number - own.start] & useful:
                     useful |= 1 << number
         for number in members(all_ & ~(reached & useful)):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from coordlint.explore.violation import Violation
     from coordlint.graph import Index
 
-FAULTS = 1
-"""Two runs are searched up to so many faults unless more are asked for with more states."""
+FAULTS, DEEP = 1, 2
+"""Two runs are searched with so many faults, and with so many if more states than usual may be looked at."""
 
 MOST_STATES = 20_000
 """What unknown isolation could do, and what would repair it, is looked for in so many states."""
@@ -48,7 +48,7 @@ class PairVerification:
         self.index = index
         self.sagas = sagas
         self.settings = settings
-        self.faults = min(settings.faults, FAULTS)
+        self.faults = min(settings.faults, DEEP if settings.limit > Settings().limit else FAULTS)
         self._known: set[str] = set()
 
     def pairs(self) -> Iterator[Pair]:
