@@ -182,6 +182,20 @@ def test_a_candidate_names_the_steps_and_verified_remedies():
     assert "`isolation semantic-lock` at step `s0` of workflow `A`" in one.repairs
 
 
+def test_more_states_than_usual_are_for_two_faults():
+    guarded = Step(("reads Db.x", "writes Db.x"), "semantic-lock")
+    one = design([guarded, Step()], [guarded, Step()])
+    for settings, words in (
+        (Settings(faults=3), "holds up to 1 fault"),
+        (Settings(faults=3, limit=2_000_000), "holds up to 2 faults"),
+        (Settings(faults=0, limit=2_000_000), "holds up to 0 faults"),
+    ):
+        verification = PairVerification(one.index, one.sagas, settings)
+        ((verdict, told_),) = [verification.verify(pair) for pair in verification.pairs()]
+        assert verdict is not None
+        assert (verdict.words, told_) == (words, [])
+
+
 def test_a_reached_limit_is_said():
     verification = PairVerification((one := long(6, "semantic-lock", same=False)).index, one.sagas, Settings(limit=50))
     (verdict, _) = verification.verify(next(iter(verification.pairs())))
@@ -674,10 +688,10 @@ def raw_deadlock(coupled: Coupled, raw: Explored) -> int | None:
     return min(found, default=None)
 
 
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("block", range(2))
 def test_runs_that_wait_for_locks_are_condensed_rightly(block: int):
     compared = alarmed = 0
-    for seed in range(block * 30, block * 30 + 30):
+    for seed in range(block * 60, block * 60 + 60):
         rng = random.Random(seed)
         first = locking_saga(rng)
         second = first if rng.random() < 0.3 else locking_saga(rng)
@@ -705,8 +719,8 @@ def test_runs_that_wait_for_locks_are_condensed_rightly(block: int):
                 if len(coupled.locks) > 1:
                     found = None if duel.deadlock is None else duel.deadlock.layer
                     assert found == deadlock, mode
-    assert compared >= 5
-    assert alarmed >= 2
+    assert compared >= 10
+    assert alarmed >= 1
 
 
 def test_each_run_that_is_told_can_be_replayed_without_reductions():

@@ -352,7 +352,7 @@ class Coupler:
             for kind, request in asking.items():
                 run, place = request.run, request.step.place
                 who = f"case {run + 1}"
-                if held.ended[run]:
+                if held.ended[run] and held.holder < 0:  # nobody would ever give back what it takes
                     rows[kind] = (Row(at(held), (request.then,), note=self._say(f"{who} has ended", place)),)
                 elif held.holder in {-1, run}:
                     after = held._replace(holder=run) if request.takes else held
@@ -361,7 +361,7 @@ class Coupler:
                 elif request.denied >= 0:
                     text = f"{who}: {request.step.label} finds `{entity}` locked by the other case"
                     rows[kind] = (Row(at(held), (request.denied,), note=self._say(text, place)),)
-                else:
+                elif not held.ended[run]:  # as with its end, nothing of a run that has ended waits
                     after = held._replace(waiting=tuple(sorted({*held.waiting, kind})))
                     text = f"{who}: {request.step.label} waits for the lock of `{entity}`"
                     rows[kind] = (Row(at(after), (), note=self._say(text, place)),)

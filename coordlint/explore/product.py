@@ -128,7 +128,8 @@ class Product:
         states = (stride.target, state[1]) if run == 0 else (state[0], stride.target)
         move = stride.move
         if move.kind in self.coupled.requests:
-            move = move._replace(choice=self._row(state[2], move.kind))
+            row = self._row(state[2], move.kind)
+            move = move._replace(what=move.what if row is not None or move.price else "drop", choice=row)
         first = Turn(run, stride, stride.price, (move,), (stride.tells,), (*states, state[2]))
         for turn in self._heard(first, stride.tells, ()):
             if turn.price <= self.level:
