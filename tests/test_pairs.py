@@ -182,6 +182,20 @@ def test_a_candidate_names_the_steps_and_verified_remedies():
     assert "`isolation semantic-lock` at step `s0` of workflow `A`" in one.repairs
 
 
+def test_more_states_than_usual_are_for_two_faults():
+    guarded = Step(("reads Db.x", "writes Db.x"), "semantic-lock")
+    one = design([guarded, Step()], [guarded, Step()])
+    for settings, words in (
+        (Settings(faults=3), "holds up to 1 fault"),
+        (Settings(faults=3, limit=2_000_000), "holds up to 2 faults"),
+        (Settings(faults=0, limit=2_000_000), "holds up to 0 faults"),
+    ):
+        verification = PairVerification(one.index, one.sagas, settings)
+        ((verdict, told_),) = [verification.verify(pair) for pair in verification.pairs()]
+        assert verdict is not None
+        assert (verdict.words, told_) == (words, [])
+
+
 def test_a_reached_limit_is_said():
     verification = PairVerification((one := long(6, "semantic-lock", same=False)).index, one.sagas, Settings(limit=50))
     (verdict, _) = verification.verify(next(iter(verification.pairs())))
@@ -533,7 +547,7 @@ def test_reductions_of_two_equal_blocks_change_nothing_that_is_asked_for(block: 
             one = min(vector, swapped(coupled, vector))
             wanted[one] = min(wanted.get(one, 99), layer)
         for persistent, symmetric in MODES:
-            duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=False)
+            duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=False, condensed=False)
             assert list(duel.run(1, whole=True))
             mode = f"seed {seed}, R4 {persistent}, R5 {symmetric}"
             assert vectors(coupled, duel) == wanted, mode
@@ -545,6 +559,72 @@ def test_reductions_of_two_equal_blocks_change_nothing_that_is_asked_for(block: 
         alarmed += bool(raw_alarms(coupled, raw))
     assert compared >= 8
     assert alarmed >= 3
+
+
+def rests(coupled: Coupled, found: dict[tuple[int, ...], int]) -> dict[tuple[int, ...], int]:
+    """What observers and locks come to rest in, up to swap, with the least number of faults."""
+    wanted: dict[tuple[int, ...], int] = {}
+    for vector, layer in found.items():
+        one = vector[sum(coupled.sizes) :]
+        if coupled.mirror is not None:
+            one = min(one, swapped(coupled, vector)[sum(coupled.sizes) :])
+        wanted[one] = min(wanted.get(one, 99), layer)
+    return wanted
+
+
+def condensed_rests(coupled: Coupled, duel: Duel) -> dict[tuple[int, ...], int]:
+    nobody = (0,) * sum(coupled.sizes)
+    found: dict[tuple[int, ...], int] = {}
+    for state in duel.terminals():
+        vector = (*nobody, *state[2])
+        found[vector] = min(found.get(vector, 99), duel.layers[state])
+    return rests(coupled, found)
+
+
+@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("cyclic", [False, True], ids=["acyclic", "cyclic"])
+def test_condensed_runs_change_nothing_that_is_asked_for(block: int, cyclic: bool):
+    compared = alarmed = twice = 0
+    for seed in range(1000 + block * 60, 1000 + block * 60 + 60):
+        coupled = random_pair(seed, cyclic=cyclic)
+        if coupled is None:
+            continue
+        for faults in (2, 1):
+            raw = Explored(coupled.tables, faults, 4000, RawPair(coupled))
+            if raw.complete:
+                break
+        else:
+            continue
+        compared += 1
+        twice += faults == 2
+        wanted = raw_alarms(coupled, raw)
+        alarmed += bool(wanted)
+        for persistent, symmetric in MODES:
+            mode = f"seed {seed}, {faults} faults, R4 {persistent}, R5 {symmetric}"
+            duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=False)
+            list(duel.run(faults, whole=True))
+            assert alarms(coupled, duel) == wanted, mode
+            assert condensed_rests(coupled, duel) == rests(coupled, raw.terminals()), mode
+            assert bool(duel.endless()) == raw.livelock(), mode
+            relevant = Duel(coupled, persistent=persistent, symmetric=symmetric)
+            list(relevant.run(faults))
+            assert alarms(coupled, relevant) == wanted, f"{mode}, R6"
+            assert_told(relevant)
+    assert compared >= 15
+    assert twice >= 8
+    assert alarmed >= 4
+
+
+def assert_told(duel: Duel) -> None:
+    """Each alarm is told by a run of the two as they are, with so many faults as it is said to need."""
+    for component, hit in duel.alarms.items():
+        assert sum(turn.price for turn in hit.turns) == hit.layer
+        replayed = duel.replayed(hit.turns)
+        assert replayed is not None
+        twins = {component}
+        if duel.coupled.mirror is not None:
+            twins.add(duel.coupled.mirror.shared[component - duel.first][0])
+        assert twins & {one for one, _ in replayed[-1].alarms}
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -563,12 +643,83 @@ def test_reductions_of_compiled_pairs_change_nothing_that_is_asked_for(block: in
             compared += 1
             locked += bool(coupled.locks)
             alarmed += bool(raw_alarms(coupled, raw))
-            for persistent, symmetric, relevant in product((False, True), repeat=3):
-                duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=relevant)
-                list(duel.run(1, whole=symmetric and not relevant))
-                mode = f"seed {seed}, R4 {persistent}, R5 {symmetric}, R6 {relevant}"
+            for persistent, symmetric, relevant, condensed in product((False, True), repeat=4):
+                duel = Duel(coupled, persistent=persistent, symmetric=symmetric, relevant=relevant, condensed=condensed)
+                whole = symmetric and not relevant
+                list(duel.run(1, whole=whole))
+                mode = f"seed {seed}, R4 {persistent}, R5 {symmetric}, R6 {relevant}, R7 {condensed}"
                 assert alarms(coupled, duel) == raw_alarms(coupled, raw), mode
+                if not whole:  # otherwise the second of two twins may be alarmed with more faults than it needs
+                    assert_told(duel)
     assert compared >= 2
+    assert alarmed >= 1
+
+
+def locking_saga(rng: random.Random) -> list[Step]:
+    """One or two steps that mostly lock, and wait for locks or are refused."""
+    steps = []
+    for _ in range(rng.randint(1, 2)):
+        verb, entity = rng.choice(("reads", "writes", "writes", "writes")), rng.choice("xy")
+        isolation = "semantic-lock" if rng.random() < 0.8 else rng.choice(HOWS)
+        undo = verb == "writes" and rng.random() < 0.3
+        timeout = rng.choice((ENDLESS, "timeout 2s  attempts 2", "timeout 2s", "no timeout  no retries"))
+        steps.append(Step((f"{verb} Db.{entity}",), isolation, undo=undo, fails=rng.random() < 0.2, timeout=timeout))
+    return steps
+
+
+def raw_deadlock(coupled: Coupled, raw: Explored) -> int | None:
+    """The least number of faults with which both runs wait for each other for ever."""
+    blocked = Duel(coupled).plain.blocked
+    before: dict[State, list[State]] = {}
+    for state, targets in raw.free.items():
+        for target in targets:
+            before.setdefault(target, []).append(state)
+    terminals = [state for state, targets in raw.free.items() if not targets]
+    ending = set(terminals)
+    todo = list(terminals)
+    while todo:
+        for state in before.get(todo.pop(), ()):
+            if state not in ending:
+                ending.add(state)
+                todo.append(state)
+    resting = [*terminals, *(state for state in raw.free if state not in ending)]
+    first = sum(coupled.sizes)
+    found = [raw.layer[state] for state in resting if len(blocked((0, 0, state[0][first:]))) > 1]
+    return min(found, default=None)
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_runs_that_wait_for_locks_are_condensed_rightly(block: int):
+    compared = alarmed = 0
+    for seed in range(block * 60, block * 60 + 60):
+        rng = random.Random(seed)
+        first = locking_saga(rng)
+        second = first if rng.random() < 0.3 else locking_saga(rng)
+        parallel = rng.random() < 0.3
+        one = design(first, parallel=parallel) if second is first else design(first, second, parallel=parallel)
+        for pair in pairs(one.index, one.sagas):
+            coupled = couple(one.index, one.sagas, pair)
+            if not coupled.locks or not (coupled.observers or len(coupled.locks) > 1):
+                continue
+            for faults in (2, 1, 0):
+                raw = Explored(coupled.tables, faults, 20_000, RawPair(coupled))
+                if raw.complete:
+                    break
+            else:
+                continue
+            compared += 1
+            wanted, deadlock = raw_alarms(coupled, raw), raw_deadlock(coupled, raw)
+            alarmed += bool(wanted)
+            for symmetric, relevant, condensed in product((False, True), repeat=3):
+                mode = f"seed {seed}, {faults} faults, R5 {symmetric}, R6 {relevant}, R7 {condensed}"
+                duel = Duel(coupled, symmetric=symmetric, relevant=relevant, condensed=condensed)
+                list(duel.run(faults))
+                assert alarms(coupled, duel) == wanted, mode
+                assert_told(duel)
+                if len(coupled.locks) > 1:
+                    found = None if duel.deadlock is None else duel.deadlock.layer
+                    assert found == deadlock, mode
+    assert compared >= 10
     assert alarmed >= 1
 
 

@@ -101,6 +101,21 @@ class Coupled(Compiled):
         first = self.sizes[0]
         return self.halves[0].part(component) if component < first else self.halves[1].part(component - first)
 
+    def blocked(self, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+        """For each run that waits for a lock that the other one holds: the lock, and the request that waits.
+
+        Args:
+            shared: the local states of what both runs share.
+        """
+        found: dict[int, tuple[int, int]] = {}
+        for number, (_, states) in self.locks.items():
+            held = states[shared[number - sum(self.sizes)]]
+            for kind in held.waiting:
+                run = self.requests[kind].run
+                if held.holder == 1 - run:
+                    found.setdefault(run, (number, kind))
+        return found
+
 
 class Survey(NamedTuple):
     """What a run does.

@@ -1,7 +1,8 @@
 """The search of a pair scene: by the number of faults first and by length second, over the states of two runs and what they share.
 
 Reductions: R1 (first visit with the fewest faults), R2 and R6 within each run, R4 between them (a run whose next moves tell
-nobody anything goes first, unless the other can interfere), R5 (two runs of one workflow are interchangeable).
+nobody anything goes first, unless the other can interfere), R5 (two runs of one workflow are interchangeable), R7 (states of a
+run that nobody can tell apart are one).
 """
 
 from __future__ import annotations
@@ -9,37 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.pairspace import PairSpace, Runs, Stride
-from coordlint.explore.space import Move
-from coordlint.explore.tables import Row
+from coordlint.explore.condensed import Condensed, Ways
+from coordlint.explore.pairspace import PairSpace, Runs
+from coordlint.explore.product import ANY, Product, State, Turn, View
+from coordlint.explore.retrace import retraced
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
-
-State = tuple[int, int, tuple[int, ...]]
-"""The states of the two runs, and the local states of observers and locks."""
-
-Heard = tuple[tuple[int, ...], tuple[int, ...], tuple[tuple[int, int], ...]]
-
-
-class Turn(NamedTuple):
-    """A move in a state of both.
-
-    Attributes:
-        run: who moves.
-        stride: how.
-        price: in faults.
-        moves: the move, with the answer of a lock if one is asked, and what happens at once because of that answer.
-        target: the state behind it.
-        alarms: the observers that it alarms, by component, each with the kind that does.
-    """
-
-    run: int
-    stride: Stride
-    price: int
-    moves: tuple[Move, ...]
-    target: State
-    alarms: tuple[tuple[int, int], ...] = ()
 
 
 class Came(NamedTuple):
@@ -47,244 +24,223 @@ class Came(NamedTuple):
 
     before: State
     turn: Turn
-    layer: int
 
 
-class Alarm(NamedTuple):
-    """The first turn that alarms an observer: from where, which, and with how many faults."""
+class Hit(NamedTuple):
+    """The first way to something that was looked for, and its number of faults."""
 
-    before: State
-    turn: Turn
+    turns: tuple[Turn, ...]
     layer: int
 
 
 class Duel:
-    """One search, layer after layer.
+    """One search, for each number of faults from the beginning: what can be told apart depends on how many are left.
 
     Args:
         coupled: the pair.
-        limit: give up when more states than that are known.
+        limit: give up when more states than that are known, of each run and of both.
         without: faults that do not happen.
         persistent: apply R4.
         symmetric: apply R5 where the two runs are mirror images.
         relevant: apply R6.
+        condensed: apply R7.
 
     Attributes:
         came: how each known state was reached; None for the first one.
         layers: the layer of each known state.
-        alarms: the first move that alarms each observer, by component.
+        free: where free moves lead from each state that was visited.
+        alarms: the first way to alarm each observer, by component.
+        deadlock: the first way to where both wait for each other's locks, and nothing but a fault helps.
         complete: the number of faults up to which the search is complete; -1 if not even without any.
         cut: the limit was reached.
     """
 
     def __init__(
         self, coupled: Coupled, limit: int = 2_000_000, *, without: frozenset[str] = frozenset(),
-        persistent: bool = True, symmetric: bool = True, relevant: bool = True,
+        persistent: bool = True, symmetric: bool = True, relevant: bool = True, condensed: bool = True,
     ) -> None:  # fmt: skip
         self.coupled = coupled
         self.limit = limit
         self.persistent = persistent
-        self.mirror = coupled.mirror if symmetric else None
+        self.symmetric = symmetric and coupled.mirror is not None
         self.space = PairSpace(coupled, without=without)
         self.runs = Runs(self.space, relevant=relevant)
-        self.first = sum(coupled.sizes)
-        self.shared = coupled.tables.components[self.first :]
-        self._waiting = [
-            (number - self.first, [[coupled.requests[kind].run for kind in held.waiting] for held in states])
-            for number, (_, states) in coupled.locks.items()
-        ]
-        self._told: dict[tuple[tuple[int, ...], tuple[int, ...]], Heard] = {}
-        self._swaps: dict[int, int] = {}
+        self.plain = Product(coupled, self.runs, symmetric=False)
+        self.first = self.plain.first
+        self.product = self.plain
+        self._ways = (Ways(self.runs, 0), Ways(self.runs, 1)) if condensed else None
+        self._condensed: Condensed | None = None
+        self._budget = 0
         self._silent: dict[int, int] = {}
         self._whole = False
-        first = (*self.runs.initial, (0,) * len(self.shared))
-        self.initial: State = self.canonical(first)  # type: ignore[arg-type]
-        self.came: dict[State, Came | None] = {self.initial: None}
-        self.layers: dict[State, int] = {self.initial: 0}
+        self.came: dict[State, Came | None] = {}
+        self.layers: dict[State, int] = {}
         self.free: dict[State, list[State]] = {}
-        self.alarms: dict[int, Alarm] = {}
+        self.alarms: dict[int, Hit] = {}
+        self.deadlock: Hit | None = None
         self.complete = -1
         self.cut = False
+        self._known: dict[State, State] = {}
+        self._fresh: dict[int, tuple[State, Turn, int]] = {}
+
+    @property
+    def states(self) -> int:
+        """How many states are known: of each run, and of both together."""
+        return len(self.came) + sum(len(ways) for ways in self._ways or ())
+
+    def _start(self, faults: int) -> bool:
+        """Begin with so many faults; returns whether the runs alone are within the limit."""
+        self._budget = faults
+        self.came, self.layers, self.free = {}, {}, {}
+        self._known, self._fresh = {}, {}
+        view: View = self.runs
+        if self._ways is not None:
+            for ways in self._ways:
+                ways.extend(faults, self.limit - self.states)
+                if ways.cut:
+                    self.cut = True
+                    return False
+            mute = frozenset(number + self.first for number in self._silent)
+            view = self._condensed = Condensed(self.runs, self._ways, faults, mute)
+        self.product = Product(self.coupled, view, symmetric=self.symmetric)
+        initial = self._muted(self.product.initial)
+        self.came[initial] = None
+        self.layers[initial] = 0
+        return True
 
     def run(self, faults: int, *, whole: bool = False) -> Iterator[int]:
-        """Search all layers up to that many faults; yields each layer's number when it is complete.
+        """Search with up to that many faults; yields each number when the search is complete for it.
 
         Args:
             faults: the most faults.
             whole: otherwise observers that are alarmed are heard no more, and the search stops when nothing is left to be found.
         """
         self._whole = whole
-        start = [self.initial]
-        for layer in range(faults + 1):
-            later: dict[State, Came] = {}
-            frontier = start
-            for component in self.alarms:
+        for budget in range(faults + 1):
+            reached = self._search(budget) if self._start(budget) else -1
+            for component, (before, turn, layer) in self._fresh.items():
+                self.alarms[component] = Hit(tuple(self.lifted([*self.path(before), turn])), layer)
                 self._mute(component)
+            if len(self.coupled.locks) > 1 and self.deadlock is None:
+                self.deadlock = self._deadlock()
+            if reached < 0:
+                return
+            self.complete = min(reached, faults)
+            yield budget
+            if reached > budget or self._is_done():
+                return
+
+    def _is_done(self) -> bool:
+        """Whether nothing is left to be found."""
+        if self._whole or len(self._silent) < len(self.coupled.observers):
+            return False
+        return len(self.coupled.locks) < 2 or self.deadlock is not None
+
+    def _search(self, budget: int) -> int:
+        """Search layer after layer; returns the number of faults for which that is complete, or -1 if it stopped early."""
+        start = list(self.came)
+        later: list[dict[State, Came]] = [{}, {}]
+        for layer in range(budget + 1):
+            self.product.level = budget - layer
+            found = list(start)
+            frontier = start
             while frontier:
                 following: list[State] = []
                 for state in frontier:
-                    self._visit(state, layer, following, later, last=layer == faults)
-                if not whole and len(self._silent) == len(self.coupled.observers) and len(self.coupled.locks) < 2:
-                    return
-                if len(self.came) > self.limit:
+                    self._visit(state, layer, following, later)
+                if self.states > self.limit:
                     self.cut = True
-                    return
+                if self.cut or self._is_done():
+                    return -1
                 frontier = following
-            self.complete = layer
-            yield layer
+                found += following
+            if layer == budget:
+                break
+            if not later[0] and not later[1]:
+                return (
+                    ANY  # there are no faults at all; states that are known only by other names may still differ later
+                )
+            self._lower(found, budget - layer - 1)
             start = []
-            for state, step in later.items():
-                if state not in self.came:
+            for state, step in later.pop(0).items():
+                if state not in self.came and state not in self._known:
                     self.came[state] = step
                     self.layers[state] = layer + 1
                     start.append(state)
-            if not start:
-                self.complete = faults
-                return
+            later.append({})
+        return budget
 
-    def _visit(self, state: State, layer: int, following: list[State], later: dict[State, Came], *, last: bool) -> None:
+    def _lower(self, found: list[State], level: int) -> None:
+        """With one fault less, the states that are known are known by other names."""
+        if self._condensed is None:
+            return
+        before = self._known
+        self._known = {}
+        for state, first in (*before.items(), *zip(found, found, strict=True)):
+            self._known.setdefault(self._muted(self.product.lowered(state, level)), first)
+
+    def _visit(self, state: State, layer: int, following: list[State], later: list[dict[State, Came]]) -> None:
         came = self.came
         targets = self.free[state] = []
         for turn in self._moves(state):
             price = turn.price
-            if price and last:
-                continue
             for component, _ in turn.alarms:
-                known = self.alarms.get(component)
-                if known is None or known.layer > layer + price:
-                    self.alarms[component] = Alarm(state, turn, layer + price)
+                known = self._fresh.get(component)
+                if component not in self.alarms and (known is None or known[2] > layer + price):
+                    self._fresh[component] = (state, turn, layer + price)
                     if not price:
                         self._mute(component)
             target = self._muted(turn.target)
-            if not price:
-                targets.append(target)
+            if price:
                 if target not in came:
-                    came[target] = Came(state, turn, layer)
-                    self.layers[target] = layer
-                    following.append(target)
-            elif target not in came and target not in later:
-                later[target] = Came(state, turn, layer + 1)
+                    later[price - 1].setdefault(target, Came(state, turn))
+                continue
+            targets.append(self._known.get(target, target))
+            if target not in came and target not in self._known:
+                came[target] = Came(state, turn)
+                self.layers[target] = layer
+                following.append(target)
 
     def _mute(self, component: int) -> None:
         """Nothing more is to be learned from an observer that is alarmed as cheaply as can be; with R5, from both twins."""
         if self._whole:
             return
-        twins = [component]
-        if self.mirror is not None:
-            twins.append(self.mirror.shared[component - self.first][0])
-        for one in twins:
+        for one in self._twins(component):
             rows = self.coupled.tables.components[one].rows
             self._silent[one - self.first] = next(local for local, group in enumerate(rows) if not group)
+
+    def _twins(self, component: int) -> tuple[int, ...]:
+        """An observer, and with R5 its mirror image."""
+        mirror = self.coupled.mirror if self.symmetric else None
+        return (component,) if mirror is None else (component, mirror.shared[component - self.first][0])
 
     def _muted(self, state: State) -> State:
         if not self._silent:
             return state
         shared = tuple(self._silent.get(number, local) for number, local in enumerate(state[2]))
-        return self.canonical((state[0], state[1], shared))
-
-    # -------------------------------------------------------------------------------------------- moves
+        return self.product.canonical((state[0], state[1], shared))
 
     def _moves(self, state: State) -> list[Turn]:
         """The moves to look at: those of one run if that is enough (R4)."""
         if self.persistent:
             for run in (0, 1):
-                strides = self.runs.strides(state[0] if run == 0 else state[1], run)
-                if strides and not any(one.tells for one in strides) and not self._waits(state, run):
-                    turns = [turn for one in strides for turn in self._turns(state, run, one)]
+                if self.product.is_alone(state, run):
+                    turns = self.product.moves_of(state, run)
                     # Against ignoring: the run must get on, or nothing is put off.
-                    if any(not turn.price and self._muted(turn.target) not in self.came for turn in turns):
+                    if any(not turn.price and self._is_new(turn.target) for turn in turns):
                         return turns
-        return self.moves(state)
+        return self.product.moves(state)
 
-    def moves(self, state: State) -> list[Turn]:
-        """All moves."""
-        return [
-            turn
-            for run in (0, 1)
-            for one in self.runs.strides(state[0] if run == 0 else state[1], run)
-            for turn in self._turns(state, run, one)
-        ]
-
-    def _waits(self, state: State, run: int) -> bool:
-        """Whether the other run may bring something to this one: when it ends, locks let pass what waits."""
-        return any(run in waiting[state[2][number]] for number, waiting in self._waiting)
-
-    def _turns(self, state: State, run: int, stride: Stride) -> Iterator[Turn]:
-        """What comes of a stride: one turn, or one for each way in which handlers answer whom a lock lets pass."""
-        states = (stride.target, state[1]) if run == 0 else (state[0], stride.target)
-        if not stride.tells:
-            yield Turn(run, stride, stride.price, (stride.move,), self.canonical((*states, state[2])))
-            return
-        move = stride.move
-        if move.kind in self.coupled.requests:
-            move = move._replace(choice=self._row(state[2], move.kind))
-        first = Turn(run, stride, stride.price, (move,), (*states, state[2]))
-        for turn in self._heard(first, stride.tells, ()):
-            if turn.price <= 1:
-                yield turn._replace(target=self.canonical(turn.target))
-
-    def _heard(self, turn: Turn, tells: tuple[int, ...], sent: tuple[int, ...]) -> Iterator[Turn]:
-        """Observers and locks hear something, and then runs take what locks let pass."""
-        one, two, shared = turn.target
-        if tells:
-            key = (shared, tells)
-            if key not in self._told:
-                self._told[key] = self._tell(*key)
-            shared, more, alarms = self._told[key]
-            sent += more
-            turn = turn._replace(target=(one, two, shared), alarms=turn.alarms + alarms)
-        if not sent:
-            yield turn
-            return
-        kind, rest = sent[0], sent[1:]
-        to = self.coupled.owners[kind]
-        for stride in self.runs.taken((one, two)[to], to, kind):
-            target = (stride.target, two, shared) if to == 0 else (one, stride.target, shared)
-            after = turn._replace(price=turn.price + stride.price, moves=(*turn.moves, stride.move), target=target)
-            yield from self._heard(after, stride.tells, rest)
-
-    def _row(self, shared: tuple[int, ...], kind: int) -> Row | None:
-        number = self.coupled.tables.kinds[kind].to - self.first
-        rows = self.shared[number].rows[shared[number]].get(kind, ())
-        return rows[0] if rows else None
-
-    def _tell(self, shared: tuple[int, ...], tells: tuple[int, ...]) -> Heard:
-        """What observers and locks make of something: their states, the messages to runs, and the alarms."""
-        locals_ = list(shared)
-        sent: list[int] = []
-        alarms: list[tuple[int, int]] = []
-        todo = list(tells)
-        for kind in todo:
-            number = self.coupled.tables.kinds[kind].to - self.first
-            for row in self.shared[number].rows[locals_[number]].get(kind, ()):
-                locals_[number] = row.target
-                if row.error:
-                    alarms.append((number + self.first, kind))
-                # A request that passes one lock asks the next one at once.
-                todo += [one for one in row.emits if one in self.coupled.requests]
-                sent += [one for one in row.emits if one not in self.coupled.requests]
-        return tuple(locals_), tuple(sent), tuple(alarms)
-
-    # -------------------------------------------------------------------------------------------- R5: symmetry
-
-    def canonical(self, state: State) -> State:
-        """Of two mirror images always the same one."""
-        return state if self.mirror is None else min(state, self.mirrored(state))
-
-    def mirrored(self, state: State) -> State:
-        """The state in which the two runs have changed places."""
-        assert self.coupled.mirror is not None
-        shared = [0] * len(self.shared)
-        for number, (twin, locals_) in enumerate(self.coupled.mirror.shared):
-            shared[twin - self.first] = locals_[state[2][number]]
-        return self._swapped(state[1]), self._swapped(state[0]), tuple(shared)
-
-    def _swapped(self, state: int) -> int:
-        if state not in self._swaps:
-            self._swaps[state] = self.runs.swapped(state)
-        return self._swaps[state]
+    def _is_new(self, state: State) -> bool:
+        state = self._muted(state)
+        return state not in self.came and state not in self._known
 
     # -------------------------------------------------------------------------------------------- what was found
+
+    def _deadlock(self) -> Hit | None:
+        resting = self.terminals() if self.cut else [*self.terminals(), *self.endless()]
+        state = next((state for state in resting if len(self.coupled.blocked(state[2])) > 1), None)
+        return None if state is None else Hit(tuple(self.lifted(self.path(state))), self.layers[state])
 
     def terminals(self) -> list[State]:
         """The states without a free move, in the order in which they were found."""
@@ -315,30 +271,33 @@ class Duel:
         return found[::-1]
 
     def lifted(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The turns to a state with each case keeping its number, though mirror images were one in the search."""
-        if self.mirror is None:
-            return list(turns)
-        mirror, self.mirror = self.mirror, None
-        state: State = (*self.runs.initial, (0,) * len(self.shared))  # type: ignore[assignment]
+        """The turns of the runs as they are: each case keeps its number, and what nobody hears of is told too."""
+        turns = self._straight(turns) if self.symmetric else list(turns)
+        return turns if self._condensed is None else retraced(self.plain, self._condensed, turns)
+
+    def _straight(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The turns with each case keeping its number, though mirror images were one in the search."""
+        product = Product(self.coupled, self.product.view, symmetric=False)
+        state = product.initial
         found: list[Turn] = []
-        try:
-            for wanted in turns:
-                turn = next((turn for turn in self.moves(state) if self._is_image(turn, wanted)), None)
-                if turn is None:
-                    raise AssertionError("a turn of the search has no counterpart")
-                found.append(turn)
-                state = turn.target
-        finally:
-            self.mirror = mirror
+        for wanted in turns:
+            product.level = self._budget - sum(turn.price for turn in found)
+            turn = next((turn for turn in product.moves(state) if self._is_image(turn, wanted)), None)
+            if turn is None:
+                raise AssertionError("a turn of the search has no counterpart")
+            found.append(turn)
+            state = turn.target
         return found
 
     def _is_image(self, one: Turn, wanted: Turn) -> bool:
         """Whether a turn is the wanted one, seen directly or in the mirror; observers that were muted by then do not count."""
-        if (one.stride.move.what, one.price) != (wanted.stride.move.what, wanted.price):
+        if one.price != wanted.price:
             return False
-        silent = {n for n, local in enumerate(wanted.target[2]) if not self.shared[n].rows[local]}
-        silent -= {component - self.first for component, _ in wanted.alarms}
-        for state in (one.target, self.mirrored(one.target)):
+        shared = self.plain.shared
+        silent = {n for n, local in enumerate(wanted.target[2]) if not shared[n].rows[local]}
+        for component, _ in wanted.alarms:
+            silent -= {number - self.first for number in self._twins(component)}
+        for state in (one.target, self.product.mirrored(one.target)):
             alike = all(
                 a == b for n, (a, b) in enumerate(zip(state[2], wanted.target[2], strict=True)) if n not in silent
             )
@@ -348,18 +307,14 @@ class Duel:
 
     def replayed(self, turns: Sequence[Turn]) -> list[Turn] | None:
         """The same moves from the beginning, as far as they are possible; None if one of them is not."""
-        mirror, self.mirror = self.mirror, None
-        state: State = (*self.runs.initial, (0,) * len(self.shared))  # type: ignore[assignment]
+        state = self.plain.initial
         found: list[Turn] = []
-        try:
-            for wanted in turns:
-                turn = next((turn for turn in self.moves(state) if _alike(turn, wanted)), None)
-                if turn is None:
-                    return None
-                found.append(turn)
-                state = turn.target
-        finally:
-            self.mirror = mirror
+        for wanted in turns:
+            turn = next((turn for turn in self.plain.moves(state) if _alike(turn, wanted)), None)
+            if turn is None:
+                return None
+            found.append(turn)
+            state = turn.target
         return found
 
 

@@ -11,7 +11,8 @@ from coordlint.explore.violation import Violation
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled, Observer
-    from coordlint.explore.duel import Duel, Turn
+    from coordlint.explore.duel import Duel
+    from coordlint.explore.product import Turn
     from coordlint.explore.space import Move
     from coordlint.source import Span
 
@@ -28,7 +29,7 @@ def violations(coupled: Coupled, duel: Duel) -> list[Violation]:
 
 def _anomalies(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
     for known, alarm in duel.alarms.items():
-        turns = duel.lifted([*duel.path(alarm.before), alarm.turn])
+        turns = list(alarm.turns)
         component = _lifted(coupled, known, turns[-1])
         turns = _shortened(duel, turns, lambda turns, wanted=component: wanted in dict(turns[-1].alarms))  # type: ignore[misc]
         observer = coupled.observers[component]
@@ -92,41 +93,23 @@ def words(coupled: Coupled, observer: Observer) -> tuple[str, str]:
 
 
 def _deadlocks(coupled: Coupled, duel: Duel) -> Iterator[Violation]:
-    """The first state in which both runs wait for each other and nothing but a fault helps."""
-    if len(coupled.locks) < 2:
+    """Both runs wait for each other and nothing but a fault helps."""
+    if duel.deadlock is None:
         return
-    resting = duel.terminals() if duel.cut else [*duel.terminals(), *duel.endless()]
-    state = next((state for state in resting if len(_waits(coupled, state[2])) > 1), None)
-    if state is None:
-        return
-    turns = duel.lifted(duel.path(state))
-    turns = _shortened(duel, turns, lambda turns: len(_waits(coupled, turns[-1].target[2])) > 1)
+    turns = _shortened(duel, list(duel.deadlock.turns), lambda turns: len(coupled.blocked(turns[-1].target[2])) > 1)
     text, damage, place = deadlock(coupled, turns[-1].target[2])
-    yield Violation(
-        "B18", f"{' and '.join(names(coupled))} / locks", duel.layers[state], text, damage, place, _path(turns)
-    )
+    subject = f"{' and '.join(names(coupled))} / locks"
+    yield Violation("B18", subject, duel.deadlock.layer, text, damage, place, _path(turns))
 
 
 def deadlock(coupled: Coupled, shared: tuple[int, ...]) -> tuple[str, str, Span]:
     """The fact, the damage and the place where each run waits for a lock that the other one holds."""
-    waits = _waits(coupled, shared)
+    waits = coupled.blocked(shared)
     own, other = _runs(coupled, 0)
     held, taken = (f"`{entity_text(coupled.locks[waits[run][0]][0])}`" for run in (1, 0))
     text = f"{own} and {other} can wait for each other's semantic locks for ever: {held} -> {taken} -> {held}"
     damage = f"neither run ever ends, and {held} and {taken} stay locked"
     return text, damage, coupled.requests[waits[0][1]].step.place
-
-
-def _waits(coupled: Coupled, shared: tuple[int, ...]) -> dict[int, tuple[int, int]]:
-    """For each run that waits for a lock that the other one holds: the lock, and the request that waits."""
-    found: dict[int, tuple[int, int]] = {}
-    for number, (_, states) in coupled.locks.items():
-        held = states[shared[number - sum(coupled.sizes)]]
-        for kind in held.waiting:
-            run = coupled.requests[kind].run
-            if held.holder == 1 - run:
-                found.setdefault(run, (number, kind))
-    return found
 
 
 def names(coupled: Coupled) -> list[str]:

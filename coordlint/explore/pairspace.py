@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.space import MOST, QUEUE_BITS, Move, Space
-from coordlint.explore.tables import Act, Row, bits, gathered
+from coordlint.explore.space import MOST, Move, Space
+from coordlint.explore.tables import Act, Row, bits, gathered, members
 
 if TYPE_CHECKING:
     from coordlint.explore.coupling import Coupled
@@ -92,7 +92,7 @@ class PairSpace(Space):
                 if act.when in self.without or (act.when == "late" and busy):
                     continue
                 target = self._emit(state + ((act.target - local) << self.offsets[number]), act.emits)
-                move = Move(act.price, act.when, -1, number, act, self.norm(target))
+                move = Move(act.price, act.when, -1, number, act, self.norm(target, self.doubt(act, number, local)))
                 if act.when == "late":
                     late.append((act.depth, move))
                 else:
@@ -131,33 +131,31 @@ class Runs:
         self.relevant = relevant
         self.tables = space.tables
         self.kinds = space.tables.kinds
-        self.fields = [self._fields(run) for run in (0, 1)]
         start = 0
         for number, component in enumerate(self.tables.components):
             start += component.initial << space.offsets[number]
         self._start = start
         self._into = [_sends_to(space, number) for number in range(len(self.tables.components))] if relevant else []
+        first, last = space.coupled.sizes[0], sum(space.coupled.sizes)
+        self._own = [
+            (own, [number for number in space.acting if number in own]) for own in (range(first), range(first, last))
+        ]
+        self._useful = bits(number for number, owner in enumerate(space.runs) if owner == SHARED)
+        requests = space.coupled.requests.values()
+        self._kept = [
+            bits(self.kinds[k].to for one in requests if one.run == run for k in (one.then, one.denied) if k >= 0)
+            for run in (0, 1)
+        ]
+        self._locks = bits(space.coupled.locks)
+        self._over = [self._ends(run) for run in (0, 1)] if space.coupled.requests else []
         self._strides: dict[tuple[int, int], tuple[Stride, ...]] = {}
         self._taken: dict[tuple[int, int, int], tuple[Stride, ...]] = {}
         self._left: dict[tuple[int, int], int] = {}
-        self.initial = tuple(
-            self._settled(
-                space._emit(start, tuple(k for k in self.tables.initial if space.coupled.owners[k] == run)), run
-            )
-            for run in (0, 1)
-        )
+        self.initial = (self._first(0), self._first(1))
 
-    def _fields(self, run: int) -> int:
-        space = self.space
-        found = 0
-        for number, owner in enumerate(space.runs):
-            found |= space.masks[number] << space.offsets[number] if owner == run else 0
-        for kind, owner in enumerate(space.coupled.owners):
-            if owner == run:
-                found |= MOST << space.places[kind]
-                queue = self.kinds[kind].queue
-                found |= ((1 << QUEUE_BITS) - 1) << space.queue_offsets[queue] if queue >= 0 else 0
-        return found
+    def _first(self, run: int) -> int:
+        sent = tuple(kind for kind in self.tables.initial if self.space.coupled.owners[kind] == run)
+        return self._settled(self.space._emit(self._start, sent), run)
 
     # -------------------------------------------------------------------------------------------- moves
 
@@ -177,13 +175,17 @@ class Runs:
                 target = (
                     space._taken(state, move.kind, None, move.what) if queue >= 0 else state - space.ones[move.kind]
                 )
-            tells = (move.kind,) if choice is not None else ()
-            return Stride(move.price, move, self._settled(target, run), tells)
+            if choice is None:
+                return Stride(move.price, move, self._relevant(target, run), ())
+            # When a run has ended, locks let pass what it still asks for: the handler is yet to take it.
+            if not self.is_over(state, run):
+                target = self._relevant(target, run)
+            return Stride(move.price, move, target, (move.kind,))
         target = move.target
         told = tuple(kind for kind in choice.emits if self.kinds[kind].urgent) if choice is not None else ()
         for kind in told:
             target &= ~(MOST << space.places[kind])
-        return Stride(move.price, move, self._settled(target, run), told)
+        return Stride(move.price, move, self._relevant(target, run), told)
 
     def taken(self, state: int, run: int, kind: int) -> tuple[Stride, ...]:
         """What a run does with a message that a lock lets pass, at once."""
@@ -198,7 +200,10 @@ class Runs:
         local = space.local(state, to)
         asker = space.coupled.askers.get(kind)
         used = asker is None or space.local(state, asker[0]) in asker[1]
-        for row in self.tables.components[to].rows[local].get(kind, ()):
+        rows = self.tables.components[to].rows[local].get(kind, ())
+        if not rows:
+            yield Stride(0, Move(0, "drop", kind, to, None, state), state, ())
+        for row in rows:
             if row.price and "publish" in space.without:
                 continue
             row = row if used else space.blind(row)
@@ -209,10 +214,16 @@ class Runs:
             move = Move(row.price, "publish" if row.price else "deliver", kind, to, row, target)
             yield Stride(row.price, move, self._settled(target, run), tells)
 
+    def lowered(self, state: int, level: int) -> int:
+        """The state when only so many faults are left: itself."""
+        return state
+
     # -------------------------------------------------------------------------------------------- R6: relevance
 
     def _settled(self, state: int, run: int) -> int:
-        state = self.space.norm(state)
+        return self._relevant(self.space.norm(state), run)
+
+    def _relevant(self, state: int, run: int) -> int:
         if not self.relevant:
             return state
         key = (state, run)
@@ -223,51 +234,52 @@ class Runs:
     def _forget(self, state: int, run: int) -> int:
         """The state without the components that can no longer reach an observer or lock, or that nobody can reach any more."""
         space, coupled = self.space, self.space.coupled
-        components = self.tables.components
-        own = [number for number, owner in enumerate(space.runs) if owner == run]
-        pending = [kind for kind in space.pending(state) if coupled.owners[kind] == run]
-        reached = bits(self.kinds[kind].to for kind in pending)
-        reached |= bits(number for number in own if components[number].acts[space.local(state, number)])
-        if coupled.requests and not self.is_over(
-            state, run
-        ):  # a lock may keep one of its requests and let it pass later
-            for request in coupled.requests.values():
-                if request.run == run:
-                    reached |= bits(self.kinds[one].to for one in (request.then, request.denied) if one >= 0)
-        sends = {number: self._into[number][space.local(state, number)] for number in own}
-        wide = 0
-        while reached != wide:
-            wide = reached
-            for number in own:
-                if reached >> number & 1:
-                    reached |= sends[number]
-            for kind, request in coupled.requests.items():  # what is on its way to a lock may pass it even then
-                if request.run == run and reached >> self.kinds[kind].to & 1:
-                    reached |= bits(self.kinds[one].to for one in (request.then, request.denied) if one >= 0)
-        useful, wide = bits(number for number, owner in enumerate(space.runs) if owner == SHARED), 0
+        own, acting = self._own[run]
+        pending = space.pending(state)
+        sends = [self._into[number][space.local(state, number)] for number in own]
+        found = bits(self.kinds[kind].to for kind in pending)
+        for number in acting:
+            if self.tables.components[number].acts[space.local(state, number)]:
+                found |= 1 << number
+        if coupled.requests and not self.is_over(state, run):
+            found |= self._kept[run]  # a lock may have kept one of its requests, and let it pass later
+        all_ = ((1 << own.stop) - 1) & ~((1 << own.start) - 1)
+        wide = all_ | self._locks
+        reached = todo = found & wide
+        while todo:
+            low = todo & -todo
+            # Whatever comes to a lock may go on to the handlers behind it.
+            sent = self._kept[run] if low & self._locks else sends[low.bit_length() - 1 - own.start]
+            new = sent & wide & ~reached
+            reached |= new
+            todo ^= low | new
+        useful, wide = self._useful, 0
         while useful != wide:
             wide = useful
-            for number in own:
-                if sends[number] & useful:
+            for number in members(reached & all_ & ~useful):
+                if sends[number - own.start] & useful:
                     useful |= 1 << number
-        for number in own:
-            if not (reached & useful) >> number & 1:
-                gone = components[number].size - 1
-                state += (gone - space.local(state, number)) << space.offsets[number]
-                for kind in pending:
-                    if self.kinds[kind].to == number:
-                        state = self._dropped(state, kind)
+        for number in members(all_ & ~(reached & useful)):
+            gone = self.tables.components[number].size - 1
+            state += (gone - space.local(state, number)) << space.offsets[number]
+            for kind in pending:
+                if self.kinds[kind].to == number:
+                    state = self._dropped(state, kind)
         return state
 
     def is_over(self, state: int, run: int) -> bool:
         """Whether the workflow of a run has ended."""
-        space = self.space
-        half = space.coupled.halves[run]
+        place, over = self._over[run]
+        return self.space.local(state, place) in over
+
+    def _ends(self, run: int) -> tuple[int, frozenset[int]]:
+        """The component of the workflow, and where it has ended."""
+        coupled = self.space.coupled
+        half = coupled.halves[run]
         number, thread = next(one for one in half.threads.items() if one[1].process.workflow is half.scene.root)
-        place = number + run * space.coupled.sizes[0]
-        local = space.local(state, place)
-        gone = space.tables.components[place].size - 1
-        return local == gone or (local < len(thread.spots) and thread.spots[local].where[0] in {"done", "failed"})
+        place = number + run * coupled.sizes[0]
+        over = {n for n, spot in enumerate(thread.spots) if spot.where[0] in {"done", "failed"}}
+        return place, frozenset(over | {self.tables.components[place].size - 1})
 
     def _dropped(self, state: int, kind: int) -> int:
         queue = self.kinds[kind].queue

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from coordlint.explore.violation import Violation
     from coordlint.graph import Index
 
-FAULTS = 1
-"""Two runs are searched up to so many faults unless more are asked for with more states."""
+FAULTS, DEEP = 1, 2
+"""Two runs are searched with so many faults, and with so many if more states than usual may be looked at."""
 
 MOST_STATES = 20_000
 """What unknown isolation could do, and what would repair it, is looked for in so many states."""
@@ -48,7 +48,7 @@ class PairVerification:
         self.index = index
         self.sagas = sagas
         self.settings = settings
-        self.faults = min(settings.faults, FAULTS)
+        self.faults = min(settings.faults, DEEP if settings.limit > Settings().limit else FAULTS)
         self._known: set[str] = set()
 
     def pairs(self) -> Iterator[Pair]:
@@ -75,7 +75,7 @@ class PairVerification:
             certain = violations(coupled, search)
             least = min((one.faults for one in certain), default=None)
             complete = search.complete if search.cut else self.faults
-            verdict = Verdict(pair.name, len(search.came), complete, least, False, search.cut)
+            verdict = Verdict(pair.name, search.states, complete, least, False, search.cut)
             for one in certain:
                 self._known.add(_topic(one))
                 repairs, tried = self._repairs(pair, coupled, search, one, frozenset())
@@ -86,7 +86,7 @@ class PairVerification:
                 search = self.search(open_, min(self.settings.limit, MOST_STATES), pair.name)
                 if verdict is None or verdict.proved:
                     complete = search.complete if search.cut else self.faults
-                    verdict = Verdict(pair.name, len(search.came), complete, None, False, search.cut)
+                    verdict = Verdict(pair.name, search.states, complete, None, False, search.cut)
                 for one in violations(open_, search):
                     if one.code == "B17" and _topic(one) not in self._known:
                         self._known.add(_topic(one))
@@ -98,7 +98,7 @@ class PairVerification:
         search = Duel(coupled, limit, without=self.settings.without)
         for layer in search.run(self.faults):
             if name and self.settings.progress is not None:
-                self.settings.progress(f"{name}: complete for {layer} faults, {len(search.came):,} states")
+                self.settings.progress(f"{name}: complete for {layer} faults, {search.states:,} states")
         return search
 
     # -------------------------------------------------------------------------------------------- unknown isolation
@@ -142,7 +142,7 @@ class PairVerification:
         self, pair: Pair, coupled: Coupled, search: Duel, one: Violation, assumed: frozenset[int]
     ) -> tuple[tuple[str, ...], int]:
         """Declare another isolation at one step and search again; the other steps then at least heed a lock."""
-        if one.code != "B17" or search.cut or len(search.came) > MOST_STATES:
+        if one.code != "B17" or search.cut or search.states > MOST_STATES:
             return (), 0
         key, _, anomaly = _topic(one).partition(" / ")
         before = {other.subject for other in violations(coupled, search)}

@@ -119,7 +119,7 @@ def pairs() -> None:
             seconds = time.process_time() - begin
             sys.stdout.write(
                 f"{name:26} k={faults} {seconds:6.2f} s  target {target:4} s  {'ok' if seconds < target else 'MISSED'}"
-                f"  {len(duel.came):,} states, {len(duel.alarms)} of {len(duel.coupled.observers)} observers alarmed\n"
+                f"  {duel.states:,} states, {len(duel.alarms)} of {len(duel.coupled.observers)} observers alarmed\n"
             )
             sys.stdout.flush()
 
