@@ -19,6 +19,7 @@ from coordlint.cli.shared import (
     write,
     write_file,
 )
+from coordlint.finding import KINDS_OF_FAULTS
 from coordlint.report import FORMATS
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ FORMS = ("text", "mermaid", "svg")
 
 MOST_IDLE = 12
 """So many moves that never occurred are listed."""
-
-KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
 
 
 @click.command()

@@ -63,6 +63,7 @@ class Compiler(Carriage):
         self.markers: dict[tuple[str, Process], Message] = {}
         self._queues: dict[tuple[str, int], list[int]] = {}
         self._overtaking: set[int] = set()
+        self._causes: dict[Message, set[Message]] = {}
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._repeating = _loops(scene, index)
         self._simple: set[Process] = set()

@@ -5,14 +5,16 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from coordlint.explore.absence import WAITING
 from coordlint.explore.obligations import awaited, listed, mandatory
 from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, UNDONE, Part
 from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
+from coordlint.explore.story import lane
 from coordlint.explore.violation import Violation, folded, kept
 from coordlint.source import Span
 from coordlint.system import Action, Flow, Message, MessageUse, Step
@@ -47,7 +49,10 @@ class Judge(Rests):
         if missing is not None:
             return [missing]
         self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
-        told = folded(kept([*self.plain(search), *self._at_rest(search)]))
+        silent = any(kind.loss == "omission" for kind in self.compiled.tables.kinds)
+        ends = [*self._hits(search), *self._ends(search, self._omitted(search) if silent else ()), *self._endless(search)]
+        ends += self._unanswered(search) if silent else ()
+        told = folded(_waits_once(kept([*ends, *self._at_rest(search)])))
         return [*told, *self._dead(search), *self._orphans(search, told)]
 
     def plain(self, search: Search) -> list[Violation]:
@@ -57,9 +62,12 @@ class Judge(Rests):
 
     # -------------------------------------------------------------------------------------------- ends
 
-    def _ends(self, search: Search) -> Iterator[Violation]:
+    def _ends(self, search: Search, without: Container[int] = ()) -> Iterator[Violation]:
+        """What is wrong where everything rests, except in some states."""
         seen: set[tuple[str, str]] = set()
         for state in search.terminals:
+            if state in without:
+                continue
             faults = search.layers[state]
             for code, subject, text, damage, place in self.ended(search.space.locals(state)):
                 if (code, subject) in seen:
@@ -69,7 +77,100 @@ class Judge(Rests):
                     continue
                 seen.add((code, subject))
                 code, text = self.cause(code, text, path, subject)
-                yield Violation(code, subject, faults, text, damage, place, tuple(path))
+                held, damage = self._holding(search.space.locals(state), place, damage)
+                yield Violation(code, subject, faults, text, damage, place, tuple(path), held=held)
+
+    def _holding(self, locals_: tuple[int, ...], place: Span, damage: str) -> tuple[tuple[Span, ...], str]:
+        """The steps of a process that waits for ever whose effect is there, so that nobody undoes them; and the damage with them."""
+        found: dict[Span, str] = {}
+        for number, thread in self.roots.items():
+            if thread.spots[locals_[number]].where[0] in WAITING | {"lost"} and _contains(thread.process.span, place):
+                for name, step, code, _ in self._ledger(number, locals_):
+                    if code in STANDING and not step.fact("pivot", self.system).declared:
+                        found.setdefault(step.place, name)
+                for name, step in self._carried_out(thread, locals_):
+                    found.setdefault(step.place, name)
+        names = list(dict.fromkeys(found.values()))
+        if names and "stay" not in damage:
+            damage += f", {listed(names)} {'stays' if len(names) == 1 else 'stay'} done, and nobody goes on or undoes " + (
+                "it" if len(names) == 1 else "them"
+            )
+        return tuple(found), damage
+
+    def _carried_out(self, thread: Thread, locals_: tuple[int, ...]) -> Iterator[tuple[str, Step]]:
+        """The steps without a compensation that another process has done for a workflow, from its beginning to its end."""
+        done = [one for n, one in self.roots.items() if one.spots[locals_[n]].where[0] == "done" and self._changes(one)]
+        asked = {use.message for one in done for trigger in one.process.triggers for use in trigger.uses}
+        for step in thread.process.steps if thread.process.kind == "workflow" else ():
+            for action in (self.system.actions[number] for number in step.actions):
+                if action.kind in {"call", "send"} and action.message in asked and not step.compensation:
+                    yield f"`{action.message.name}`", step
+
+    def _changes(self, thread: Thread) -> bool:
+        """Whether a process does anything itself, or has others do it."""
+        actions = self.system.actions_of(thread.process, "write", "act", "call", "send")
+        return any(action.kind in {"write", "act"} or action.message.kind == "command" for action in actions)
+
+    # -------------------------------------------------------------------------------------------- silence
+
+    def _omitted(self, search: Search) -> set[int]:
+        """The states on whose shortest way somebody who was asked does not answer: what follows is told as that wait."""
+        found: set[int] = set()
+        for state, layer in search.layers.items():
+            before = search.came.get(state)
+            if before is None:
+                continue
+            if before in found or (
+                search.layers[before] < layer
+                and any(
+                    move.what == "omission" and before + difference == state
+                    for difference, move in search.space.fan(before).paid
+                )
+            ):
+                found.add(state)
+        return found
+
+    def _unanswered(self, search: Search) -> Iterator[Violation]:
+        """Waits without a limit for somebody who never answers; each with the fewest faults."""
+        space, seen = search.space, set[int]()
+        aims, known = set(search.terminals), set(search.free)
+        for state, layer in search.layers.items():
+            if layer >= search.complete:
+                break
+            fan = space.fan(state)
+            for difference, move in (fan.few or fan).paid:
+                if move.what != "omission" or move.kind in seen or state + difference not in search.layers:
+                    continue
+                onwards = search.onwards(state + difference, aims, known)
+                end = onwards[-1][1].target if onwards else state + difference
+                waiting = self._waiting_for(move.kind, space.locals(end)) if end in aims else None
+                if waiting is None:
+                    continue
+                seen.add(move.kind)
+                thread, action = waiting
+                move = move._replace(target=state + difference)
+                who = lane(self.compiled, move.component)
+                text = f"{thread.name} can wait for ever for {awaited(action, self.system.actions)}: `{who}` never answers"
+                held, damage = self._holding(space.locals(end), action.span, f"{thread.name} never ends")
+                path = (*search.path(state), (state, move), *onwards)
+                subject = f"{thread.name} waits {action.id} for an answer"
+                yield Violation("B2", subject, layer + 1, text, damage, action.span, path, held=held)
+
+    def _waiting_for(self, kind: int, locals_: tuple[int, ...]) -> tuple[Thread, Action] | None:
+        """Who waits where in the end, of the process that has sent a request; nobody if it has come to its end."""
+        key = self.compiled.keys()[kind]
+        process = self.system.actions[int(str(key[1]))].process
+        threads = [thread for thread in self.compiled.threads.values() if thread.process is process]
+        if not any(thread.parent is None and thread.spots[locals_[n]].where[0] in WAITING
+                   for thread in threads for n in (thread.number,)):
+            return None
+        for thread in threads:
+            where, number = thread.spots[locals_[thread.number]].where
+            if where in {"call", "await"}:
+                return thread, self.system.actions[number]
+        return None
+
+    # -------------------------------------------------------------------------------------------- how processes end
 
     def wrong(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
         """What is wrong with a vector of local states in which everything rests: code, subject, text, damage, place.
@@ -204,6 +305,9 @@ class Judge(Rests):
             return "B15", text
         if "drop" in whats:
             return "B5", text
+        if "omission" in whats and code == "B2":
+            who = next(lane(self.compiled, move.component) for _, move in path if move.what == "omission")
+            return code, f"{text}: `{who}` never answers"
         ended = (self._text(move) for _, move in path if move.what in {"early", "late"})
         given_up = any("gives up" in words and subject in words for words in ended)
         return ("B11" if code == "B1" and given_up else code), text
@@ -403,6 +507,17 @@ class Judge(Rests):
             if any(use.message.name == name for use in action.uses):
                 return action.span
         return thread.process.place
+
+
+def _waits_once(found: list[Violation]) -> list[Violation]:
+    """The violations without the waits for an answer that can last for ever anyway."""
+    stuck = {one.place for one in found if one.code == "B2" and not one.subject.endswith(" for an answer")}
+    return [one for one in found if one.place not in stuck or not one.subject.endswith(" for an answer")]
+
+
+def _contains(outer: Span, inner: Span) -> bool:
+    """Whether a place lies within another one."""
+    return outer.source.path == inner.source.path and outer.start <= inner.start and inner.end <= outer.end
 
 
 def _inquiries(thread: Thread) -> Iterator[tuple[Span, frozenset[int]]]:

@@ -199,14 +199,14 @@ class Runs:
         asker = space.coupled.askers.get(kind)
         used = asker is None or space.local(state, asker[0]) in asker[1]
         for row in self.tables.components[to].rows[local].get(kind, ()):
-            if row.price and "publish" in space.without:
+            if row.price and row.fault in space.without:
                 continue
             row = row if used else space.blind(row)
             again = (space.coupled.gates.get(kind, kind),) if row.keep else ()
             emits = tuple(one for one in row.emits if not self.kinds[one].urgent)
             target = space._emit(state + ((row.target - local) << space.offsets[to]), emits + again)
             tells = tuple(one for one in row.emits if self.kinds[one].urgent)
-            move = Move(row.price, "publish" if row.price else "deliver", kind, to, row, target)
+            move = Move(row.price, row.fault if row.price else "deliver", kind, to, row, target)
             yield Stride(row.price, move, self._settled(target, run), tells)
 
     # -------------------------------------------------------------------------------------------- R6: relevance

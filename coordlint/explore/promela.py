@@ -305,9 +305,9 @@ class _Writer:
         for kind, rows in component.rows[local].items():
             one = self.tables.kinds[kind]
             for row in rows:
-                if row.price and "publish" in self.without:
+                if row.price and row.fault in self.without:
                     continue
-                what = "publish" if row.price else "deliver"
+                what = row.fault if row.price else "deliver"
                 yield self._delivery(number, local, kind, row, what, row.price, keeps=row.keep)
                 if not row.price and one.copies and not row.keep and "copy" not in self.without:
                     yield self._delivery(number, local, kind, row, "copy", 1, keeps=True)

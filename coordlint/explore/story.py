@@ -20,6 +20,8 @@ FAULTS = {
     "copy": "a crash before the acknowledgement: the message will be delivered again",
     "lose": "`{name}` is lost",
     "park": "`{name}` ends in the dead-letter channel",
+    "forget": "the broker restarts, and `{name}`, which it keeps in memory only, is gone",
+    "omission": "{to} never answers `{name}`",
     "overtake": "the message overtakes another one of its channel",
 }
 """What faults without a sentence of their own say."""
@@ -404,7 +406,7 @@ class Tale:
         if move.what == "drop":
             text = f"nothing takes `{name}` here: it is dropped"
         elif move.what in FAULTS:
-            fault = FAULTS[move.what].format(name=name)
+            fault = FAULTS[move.what].format(name=name, to=lane(compiled, move.component))
             text = fault if note is None else f"{text}; {fault}"
         if bad and move.choice is not None:
             text = "; ".join((text, *self._heard(event)))

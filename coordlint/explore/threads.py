@@ -296,7 +296,7 @@ class Thread:
         """The limit of the whole workflow; it fires only where no inner limit can."""
         process = self.process
         action = self.actions[spot.where[1]]
-        if not process.fact("timeout").declared or process.kind != "workflow" or self.parent is not None:
+        if not self.compiler.has_limit(process) or process.kind != "workflow" or self.parent is not None:
             return
         if action.region != "main" or any(act.when in {"late", "early"} for act in acts):
             return
@@ -311,7 +311,7 @@ class Thread:
         else:
             runs = list(self._undo(away, (), (), self.on_failure))
         for run in runs:
-            text = f"the limit of {self.name} expires: `{process.fact('timeout').text}`"
+            text = f"the limit of {self.name} expires: `{process.fact('timeout').text or 'timeout'}`"
             self._act(acts, spot, run, "late", 0, text, action.id, depth=self.depth * 2)
             what = f"{text}, although an answer may be on its way"
             self._act(acts, spot, run, "early", 1, what, action.id, depth=self.depth * 2)

@@ -34,7 +34,7 @@ class Settings(NamedTuple):
     Attributes:
         faults: how many faults may happen in one run.
         limit: how many states a scene may have.
-        without: kinds of faults that do not happen: copy, lose, park, overtake, early, crash, publish.
+        without: kinds of faults that do not happen, of `KINDS_OF_FAULTS`.
         flow: only the scene of this flow or workflow.
         total: how many states all scenes may have together; those that come after it are not searched.
         candidates: also look for what happens if unknown facts are against the design.
@@ -61,9 +61,6 @@ class Settings(NamedTuple):
     progress: Callable[[str], None] | None = None
     many: int = 0
     thorough: bool = False
-
-
-KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
 
 
 class Verdict(NamedTuple):
@@ -149,6 +146,11 @@ class Verification:
 
     Args:
         memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
+
+    Attributes:
+        verdicts: one for each scene and pair.
+        told: the violations, one for each cause.
+        folded: of short runs (`whole`), those that are folded into others.
     """
 
     def __init__(
@@ -160,6 +162,7 @@ class Verification:
         self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
+        self.folded: list[Told] = []
         self._memory = memory
         self._spent = 0
         found = list(self.scenes())
@@ -242,6 +245,8 @@ class Verification:
             ):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
+            if settings.whole:
+                self.folded += [self._tell(compiled, search, also.whole, (), (), 0) for also in one.also]
         # Without unknown facts there is only one way to compile the scene.
         wanted = settings.candidates and not settings.strict and compiled.facts.unknown
         if wanted and not any(one.code == "B21" for one in certain):
@@ -366,7 +371,7 @@ class Verification:
         for _, move in (*one.path, *one.repeats):
             if move.choice is not None and move.choice.note >= 0:
                 yield from compiled.notes[move.choice.note].facts
-            if move.what in {"copy", "lose", "drop", "overtake"} and move.kind >= 0:
+            if move.what in {"copy", "lose", "omission", "drop", "overtake"} and move.kind >= 0:
                 yield from compiled.kind_facts.get(move.kind, ())
 
     def _with(

@@ -32,6 +32,8 @@ from coordlint.report.drawing import number as rounded
 from coordlint.report.runs import Line, closing, is_underway, lines, needs, participants, place, sentence
 from coordlint.report.sequence import LONGEST, SIZE, Frame, Lifelines, framed
 
+from coordlint.finding import LOST
+
 if TYPE_CHECKING:
     from coordlint.finding import Run, Step
     from coordlint.source import Span
@@ -194,7 +196,7 @@ class _Drawing(Lifelines):
             found.append("slanted: on its way while others went by")
         if any(step.copy_of and self._is_drawn(step) for step in steps):
             found.append("dashed: the same message once more")
-        if any(step.move in {"lose", "park"} for step in steps):
+        if any(step.move in LOST for step in steps):
             found.append("✕ never arrives")
         if any(step.fault for step in steps):
             found.append("flash: a fault")
@@ -225,7 +227,7 @@ class _Drawing(Lifelines):
             tip = row.level - 4
             pen.fill(f"M{rounded(x - 4)} {rounded(tip)}a4 4 0 1 1 8 0a4 4 0 1 1 -8 0z", color)
         if step.fault:
-            lost = step.move in {"lose", "park"} and self._is_drawn(step)
+            lost = step.move in LOST and self._is_drawn(step)
             pen.fill(_flash(self._reach(step)[0] + 6 if lost else x, tip), EVENT)
         words = [label(line.number, 23, row.level - 4, 40, size=SMALL, fill=SOFT, text_anchor="middle")]
         y = row.top + 15
@@ -255,7 +257,7 @@ class _Drawing(Lifelines):
         """Where the arrow of a step ends; that of a lost message stops short."""
         start, end = self.x[self.column[step.sender]], self.x[self.column[step.receiver]]
         origin, level = self._origin(step), self.rows[step.number].level
-        if step.move in {"lose", "park"}:
+        if step.move in LOST:
             return start + (end - start) * 0.8, origin + (level - origin) * 0.8
         return end - (1 if end > start else -1), level
 
@@ -268,7 +270,7 @@ class _Drawing(Lifelines):
         origin = self._origin(step)
         thick = 1.0 if step.reply else 1.6
         filled = not step.reply
-        lost = step.move in {"lose", "park"}
+        lost = step.move in LOST
         reach, level = self._reach(step)
         angle = math.atan2(level - origin, reach - start)
         to = f"H{rounded(reach - direction)}" if level == origin else f"L{rounded(reach - direction)} {rounded(level)}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from coordlint.report.sequence_text import entity
 from coordlint.report.style import count, one_line, width
 
+from coordlint.finding import LOST
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -285,7 +287,7 @@ class Diagram:
         start, end = self.middle.get(one_line(step.sender), -1), self.middle[one_line(step.receiver)]
         if step.message and start >= 0 and start != end:
             self._arrow(row, start, end, line)
-            if step.bad or (step.fault and step.move not in {"lose", "park"}):
+            if step.bad or (step.fault and step.move not in LOST):
                 row[end] = mark
         else:
             row[end] = mark
@@ -297,7 +299,7 @@ class Diagram:
         low, high = min(start, end) + 1, max(start, end)
         row[low:high] = list(f"{_cut(_label(line), high - low - 2):{stroke}^{high - low}}")
         tip = high - 1 if end > start else low
-        row[tip] = "x" if step.move in {"lose", "park"} else ">" if end > start else "<"
+        row[tip] = "x" if step.move in LOST else ">" if end > start else "<"
         if len(line.steps) > 1:
             row[low if end > start else high - 1] = "<" if end > start else ">"
 
@@ -342,7 +344,7 @@ def mermaid(run: Run) -> str:
         drawn = bool(step.message and step.sender)
         if drawn:
             sign = "--x" if step.copy_of else "-x"
-            if step.move not in {"lose", "park"}:
+            if step.move not in LOST:
                 sign = "-->>" if step.copy_of or step.reply else "->>"
             again = f" (the same as in {step.copy_of})" if step.copy_of else ""
             label = f"{step.message} {step.reply}".rstrip()

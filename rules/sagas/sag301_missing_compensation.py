@@ -106,6 +106,7 @@ if TYPE_CHECKING:
 
     from coordlint.analysis.sagas import Gap, Saga
     from coordlint.design import Design
+    from coordlint.source import Span
 
 CANDIDATE = "I/W/E"
 LOCAL = "H/H/H"
@@ -159,7 +160,7 @@ def _of_step(gap: Gap, levels: str) -> Finding:
         silence=f'`no compensation "why"` at {step.label}',
         subject=path(step.step),
         levels=levels,
-        claim=Claim(HALF_DONE, (step.place,), levels="" if levels == LOCAL else "E/E/E"),
+        claim=_claim((step.place,), levels),
     )
 
 
@@ -179,5 +180,10 @@ def _of_saga(saga: Saga, gaps: list[Gap], levels: str) -> Finding:
         silence='`recovery forward`, or `no compensation "why"` at each step',
         subject=saga.process.path,
         levels=levels,
-        claim=Claim(HALF_DONE, tuple(gap.step.place for gap in gaps), levels="" if levels == LOCAL else "E/E/E"),
+        claim=_claim(tuple(gap.step.place for gap in gaps), levels),
     )
+
+
+def _claim(places: tuple[Span, ...], levels: str) -> Claim:
+    """That a run ends with one of the steps done: failed, or waiting for ever."""
+    return Claim(HALF_DONE, places, held=places, levels="" if levels == LOCAL else "E/E/E")
