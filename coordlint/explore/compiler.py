@@ -403,10 +403,10 @@ class Compiler(Carriage):
         return self._courses[key]
 
     def _walk(self, process: Process) -> list[Course]:
-        """Ways that emit the same are one; a loop has up to two turns, and an outcome of 0% does not come about."""
+        """Ways that emit the same are one; a loop has up to two turns. One outcome of 0% may come about, which is a fault."""
         found: dict[tuple[object, ...], Course] = {}
         actions = self.system.actions
-        first = _Way(process.start, (), (), False, frozenset(), ())
+        first = _Way(process.start, (), (), False, frozenset(), (), False)
         stack, seen = [first], {first.key}
         while stack:
             way = stack.pop()
@@ -421,19 +421,23 @@ class Compiler(Carriage):
                 changed = self.changed(action)
                 emits, follows = emits + changed, follows | set(changed)
             if action.kind in {"end", "failed"}:
-                course = Course(action.kind == "end", emits, effects, trail, follows)
-                found.setdefault((course.ok, emits, effects), course)
+                course = Course(action.kind == "end", emits, effects, trail, follows, way.rare)
+                found.setdefault((course.ok, emits, effects, way.rare), course)
             for edge, heard in ((edge, heard) for heard in reversed(published) for edge in reversed(action.edges)):
                 turns = turn(action, edge, way.turns)
-                if edge.kind == "timeout" or edge.chance == 0 or turns is None:
+                rare = edge.chance == 0
+                if edge.kind == "timeout" or (rare and way.rare) or turns is None:
                     continue
-                ahead = _Way(edge.target, trail, emits + heard, effects, follows, turns)
+                ahead = _Way(edge.target, trail, emits + heard, effects, follows, turns, way.rare or rare)
                 if ahead.key not in seen:
                     seen.add(ahead.key)
                     stack.append(ahead)
             if len(seen) > WAYS:
                 raise TooLargeError(process.name)
-        return list(found.values()) or [Course(True, (), False, (process.start,))]
+        usual = [course for course in found.values() if not course.rare] or [Course(True, (), False, (process.start,))]
+        alike = {(course.ok, course.emits, course.effects) for course in usual}
+        rare = [one for one in found.values() if one.rare and (one.ok, one.emits, one.effects) not in alike]
+        return [*usual, *rare]
 
 
 class _Way(NamedTuple):
@@ -445,11 +449,12 @@ class _Way(NamedTuple):
     effects: bool
     follows: frozenset[int]
     turns: tuple[tuple[int, int], ...]
+    rare: bool
 
     @property
     def key(self) -> tuple[object, ...]:
         """What the rest of the walk depends on."""
-        return self.number, self.emits, self.effects, self.turns
+        return self.number, self.emits, self.effects, self.turns, self.rare
 
 
 def _ancestors(thread: Thread) -> Iterator[Thread]:

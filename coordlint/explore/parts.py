@@ -25,6 +25,9 @@ STANDING = frozenset({DONE, LATE, TWICE, HUNG})
 """The effect of the action is there."""
 
 
+RARE = "although the design expects that in 0% of all cases"
+"""What a step adds that takes such an outcome."""
+
 ONCE = -2
 """The site of a deed that happens once in a scene: the next turn of a timer."""
 
@@ -38,6 +41,7 @@ class Course(NamedTuple):
         effects: it changes something.
         trail: the actions passed.
         follows: those of `emits` that follow from what it writes, so that no crash can forget them.
+        rare: it takes an outcome that is declared never to come (`0%`), which is a fault.
     """
 
     ok: bool
@@ -45,6 +49,7 @@ class Course(NamedTuple):
     effects: bool
     trail: tuple[int, ...]
     follows: frozenset[int] = frozenset()
+    rare: bool = False
 
 
 class Deed(NamedTuple):
@@ -124,16 +129,18 @@ class Part:
         deed, code = self.deeds[index], codes[index]
         compiler = self.compiler
         courses = compiler.courses(deed.process, deed.message)
-        good = [course for course in courses if course.ok] or courses
+        usual = [course for course in courses if not course.rare]
+        good = [course for course in usual if course.ok] or usual
         if deed.site == ONCE:
             for course in courses if code == NEW else ():
                 after = _with(codes, index, DONE)
-                yield self._row(after, course.emits, caller, True, f"{deed.name} has its turn", deed, course.trail)
+                text = f"{deed.name} has its turn"
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, rare=course.rare)
             return
         if not deed.tracked:
             for course in courses:
                 text = f"{deed.name} is handled" if course.ok else f"{deed.name} is refused"
-                yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail)
+                yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail, rare=course.rare)
                 yield from self._interrupted(codes, course, kind, deed, ())
             return
         guarded, facts = compiler.deduplicates(deed)
@@ -144,7 +151,7 @@ class Part:
                     text = f"{deed.name} is done" if code != EMPTIED else f"{deed.name} is done after its compensation"
                 else:
                     after, text = _with(codes, index, REFUSED), f"{deed.name} is refused"
-                yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail)
+                yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail, rare=course.rare)
                 yield from self._interrupted(after, course, kind, deed, ())
         elif code in {DONE, LATE} and guarded:
             again, why = compiler.repeats(deed)
@@ -182,7 +189,7 @@ class Part:
         """The process crashes between its effects and its publications (T7)."""
         safe, why = self.compiler.publishes_safely(deed.process)
         published = [number for number, one in enumerate(course.emits) if one not in course.follows]
-        if safe or not course.effects or not published:
+        if safe or not course.effects or not published or course.rare:
             return
         keep = self.compiler.redelivers(kind)
         for sent in sorted({0, len(published) - 1}):
@@ -223,21 +230,22 @@ class Part:
         for course in compiler.courses(undoing.process, undoing.message):
             if course.ok:
                 emits = course.emits if after != codes or not guarded or compiler.repeats(deed)[0] else ()
-                yield self._row(after, emits, caller, True, text, deed, course.trail, facts)
+                yield self._row(after, emits, caller, True, text, deed, course.trail, facts, rare=course.rare)
                 yield from self._interrupted(after, course, kind, deed, facts)
             else:
-                yield self._row(codes, course.emits, caller, False, f"{name} is refused", deed, course.trail)
+                no = f"{name} is refused"
+                yield self._row(codes, course.emits, caller, False, no, deed, course.trail, rare=course.rare)
 
     def _row(
         self, after: tuple[str, ...], emits: tuple[int, ...], caller: int, ok: bool, text: str, deed: Deed,
-        trail: tuple[int, ...], facts: tuple[str, ...] = (),
+        trail: tuple[int, ...], facts: tuple[str, ...] = (), *, rare: bool = False,
     ) -> Row:  # fmt: skip
         compiler = self.compiler
         reply = compiler.reply(caller, ok=ok) if caller >= 0 else ()
         reply += compiler.achieved(deed.message) if ok else ()
         wrong = any(code in WRONG for code in after)
-        note = compiler.note(text, deed.span, facts, trail)
-        return Row(self.at(after), emits + reply, 0, False, note, wrong)
+        note = compiler.note(f"{text}, {RARE}" if rare else text, deed.span, facts, trail)
+        return Row(self.at(after), emits + reply, int(rare), False, note, wrong, "rare" if rare else "publish")
 
 
 def _with(codes: tuple[str, ...], index: int, code: str) -> tuple[str, ...]:
@@ -271,13 +279,7 @@ class Gathering:
                     after = (*bits[:index], 1, *bits[index + 1 :])
                     if all(after) and not all(bits):
                         rows[kind] = tuple(
-                            Row(
-                                numbers[after],
-                                course.emits,
-                                0,
-                                False,
-                                self._note(f"{self.process.name} is complete", course.trail),
-                            )
+                            self._complete(numbers[after], course)
                             for course in self.compiler.courses(self.process, use.message)
                         )
                     else:
@@ -285,6 +287,11 @@ class Gathering:
                         rows[kind] = (Row(numbers[after], (), 0, False, self._note(text, ())),)
             component.rows.append(rows)
             component.acts.append(())
+
+    def _complete(self, target: int, course: Course) -> Row:
+        text = f"{self.process.name} is complete" + (f", {RARE}" if course.rare else "")
+        fault = "rare" if course.rare else "publish"
+        return Row(target, course.emits, int(course.rare), False, self._note(text, course.trail), fault=fault)
 
     def _note(self, text: str, trail: tuple[int, ...]) -> int:
         return self.compiler.note(text, self.process.place, (), trail)

@@ -151,8 +151,13 @@ class Thread:
     def _row(
         self, rows: dict[int, list[Row]], kind: int, run: Run, text: str, at: int, facts: tuple[str, ...] = ()
     ) -> None:
-        note = self.compiler.note(text, self.actions[at].span, facts, run.trail)
         target = self.at(run.spot)
+        if run.rare:
+            note = self.compiler.note(f"{text}; it goes on a way that the design expects in 0% of all cases",
+                                      self.actions[at].span, facts, run.trail)  # fmt: skip
+            rows.setdefault(kind, []).append(Row(target, run.emits, 1, False, note, fault="rare"))
+            return
+        note = self.compiler.note(text, self.actions[at].span, facts, run.trail)
         rows.setdefault(kind, []).append(Row(target, run.emits, 0, False, note, run.spot.where[0] == "twice"))
         forgets = self.compiler.forgets(self)
         kept = tuple(one for one in run.emits if self.compiler.stays_inside(one))
@@ -164,6 +169,8 @@ class Thread:
     def _act(
         self, acts: list[Act], spot: Spot, run: Run, when: str, price: int, text: str, at: int, depth: int = -1
     ) -> None:
+        if run.rare:
+            return  # one move is one fault at most: right behind a timer or a crash, a branch of 0% is not taken
         note = self.compiler.note(text, self.actions[at].span, (), run.trail)
         target = self.at(run.spot)
         depth = self.depth * 2 + 1 if depth < 0 else depth
@@ -337,7 +344,11 @@ class Thread:
         seen: frozenset[int],
     ) -> Iterator[Run]:
         turns = turn(action, edge, spot.turns)
-        if turns is None or edge.chance == 0:
+        if turns is None:
+            return
+        if edge.chance == 0:
+            usual = edge._replace(chance=None)
+            yield from (one._replace(rare=True) for one in self._along(action, usual, spot, emits, trail, seen) if not one.rare)
             return
         if turns != spot.turns:
             spot, seen = spot._replace(turns=turns), frozenset()
