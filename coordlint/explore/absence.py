@@ -121,11 +121,7 @@ class Absence:
         name = action.message.name
         for n, event in enumerate(self.tale.events):
             for sent in event.sends:
-                if (
-                    sent.kind in awaited
-                    and sent.gone >= 0
-                    and self.tale.events[sent.gone].move.what in LOST
-                ):
+                if sent.kind in awaited and sent.gone >= 0 and self.tale.events[sent.gone].move.what in LOST:
                     return Label(action.span, f"the answer to `{name}` was lost{self.tale.within(sent.gone)}")
             key = self.tale.key(event.move.kind)
             if key[0] == "request" and key[1] == action.id:
@@ -133,7 +129,9 @@ class Absence:
                     return Label(action.span, f"`{name}` was lost{self.tale.within(n)}, and nobody asks again")
                 if event.move.what == "omission":
                     who = self.tale.lane(event.move.component)
-                    return Label(action.span, f"{who} never answers `{name}`{self.tale.within(n)}, and nobody asks again")
+                    return Label(
+                        action.span, f"{who} never answers `{name}`{self.tale.within(n)}, and nobody asks again"
+                    )
                 if not any(sent.kind in awaited for sent in event.sends):
                     return Label(action.span, f"`{name}` was not answered: {self._at(n)}")
         return Label(action.span, f"nobody answers `{name}`")

@@ -75,9 +75,9 @@ class Carriage(Conduct):
         return self.homes[process] if number is None else number
 
     def stays_inside(self, kind: int) -> bool:
-        """Whether a kind never leaves its process: what a thread and its branches tell each other, and that it has ended."""
+        """Whether a kind never leaves its process: what a thread and its branches tell each other, what it does, that it has ended."""
         if len(self._inside_kinds) != len(self.out.kinds):
-            names = {"go", "done", "bad", "undo", "undone"}
+            names = {"go", "done", "bad", "undo", "undone", "read", "wrote"}
             self._inside_kinds = {number: key[0] in names or (key[0] == "goal" and isinstance(key[1], Process))
                                   for key, number in self.out.kinds.items()}  # fmt: skip
         return self._inside_kinds[kind]
@@ -103,7 +103,9 @@ class Carriage(Conduct):
                 self.out.kind_facts[kind] = facts
             else:
                 kind = self._travelling(key, action.message, to, channel, action.process.service, process)
-                if not self.out.tables.kinds[kind].loss and (process is None or process.service is not action.process.service):
+                if not self.out.tables.kinds[kind].loss and (
+                    process is None or process.service is not action.process.service
+                ):
                     loss, facts = self._omitted(action)
                     self.out.tables.kinds[kind] = self.out.tables.kinds[kind]._replace(loss=loss)
                     self.out.kind_facts[kind] += facts
@@ -151,7 +153,9 @@ class Carriage(Conduct):
             seen = {message}
             while todo:
                 for process in self.index.started.get(todo.pop(), ()):
-                    for action in self.system.actions_of(process, "emit", "send", "call") if process in self.members else ():
+                    for action in (
+                        self.system.actions_of(process, "emit", "send", "call") if process in self.members else ()
+                    ):
                         if action.kind == "emit":
                             found.add(action.message)
                         if action.message not in seen:

@@ -50,7 +50,11 @@ class Judge(Rests):
             return [missing]
         self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
         silent = any(kind.loss == "omission" for kind in self.compiled.tables.kinds)
-        ends = [*self._hits(search), *self._ends(search, self._omitted(search) if silent else ()), *self._endless(search)]
+        ends = [
+            *self._hits(search),
+            *self._ends(search, self._omitted(search) if silent else ()),
+            *self._endless(search),
+        ]
         ends += self._unanswered(search) if silent else ()
         told = folded(_waits_once(kept([*ends, *self._at_rest(search)])))
         return [*told, *self._dead(search), *self._orphans(search, told)]
@@ -92,8 +96,9 @@ class Judge(Rests):
                     found.setdefault(step.place, name)
         names = list(dict.fromkeys(found.values()))
         if names and "stay" not in damage:
-            damage += f", {listed(names)} {'stays' if len(names) == 1 else 'stay'} done, and nobody goes on or undoes " + (
-                "it" if len(names) == 1 else "them"
+            damage += (
+                f", {listed(names)} {'stays' if len(names) == 1 else 'stay'} done, and nobody goes on or undoes "
+                + ("it" if len(names) == 1 else "them")
             )
         return tuple(found), damage
 
@@ -116,17 +121,8 @@ class Judge(Rests):
     def _omitted(self, search: Search) -> set[int]:
         """The states on whose shortest way somebody who was asked does not answer: what follows is told as that wait."""
         found: set[int] = set()
-        for state, layer in search.layers.items():
-            before = search.came.get(state)
-            if before is None:
-                continue
-            if before in found or (
-                search.layers[before] < layer
-                and any(
-                    move.what == "omission" and before + difference == state
-                    for difference, move in search.space.fan(before).paid
-                )
-            ):
+        for state in search.layers:
+            if state in search.silent or search.came.get(state) in found:
                 found.add(state)
         return found
 
@@ -150,7 +146,9 @@ class Judge(Rests):
                 thread, action = waiting
                 move = move._replace(target=state + difference)
                 who = lane(self.compiled, move.component)
-                text = f"{thread.name} can wait for ever for {awaited(action, self.system.actions)}: `{who}` never answers"
+                text = (
+                    f"{thread.name} can wait for ever for {awaited(action, self.system.actions)}: `{who}` never answers"
+                )
                 held, damage = self._holding(space.locals(end), action.span, f"{thread.name} never ends")
                 path = (*search.path(state), (state, move), *onwards)
                 subject = f"{thread.name} waits {action.id} for an answer"
@@ -161,8 +159,11 @@ class Judge(Rests):
         key = self.compiled.keys()[kind]
         process = self.system.actions[int(str(key[1]))].process
         threads = [thread for thread in self.compiled.threads.values() if thread.process is process]
-        if not any(thread.parent is None and thread.spots[locals_[n]].where[0] in WAITING
-                   for thread in threads for n in (thread.number,)):
+        if not any(
+            thread.parent is None and thread.spots[locals_[n]].where[0] in WAITING
+            for thread in threads
+            for n in (thread.number,)
+        ):
             return None
         for thread in threads:
             where, number = thread.spots[locals_[thread.number]].where
@@ -331,7 +332,11 @@ class Judge(Rests):
                 yield Violation(code, f"{thread.name} twice", hit.layer, text, damage, thread.process.place, path)
             else:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
-                if note is not None:
+                store = self.compiled.stores.get(component)
+                if note is not None and store is not None:
+                    damage = f"what was written to `{store.name}` is gone, and the process goes on without it"
+                    yield Violation("B14", note.text, hit.layer, note.text, damage, note.span, path)
+                elif note is not None:
                     damage = "the declared order is broken"
                     yield Violation(
                         "B20", note.text, hit.layer, f"{note.text}, against the declared order", damage, note.span, path

@@ -42,6 +42,7 @@ class Course(NamedTuple):
         trail: the actions passed.
         follows: those of `emits` that follow from what it writes, so that no crash can forget them.
         rare: it takes an outcome that is declared never to come (`0%`), which is a fault.
+        touches: what the observers of stores in memory hear of it.
     """
 
     ok: bool
@@ -50,6 +51,12 @@ class Course(NamedTuple):
     trail: tuple[int, ...]
     follows: frozenset[int] = frozenset()
     rare: bool = False
+    touches: tuple[int, ...] = ()
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """What makes it differ from others, the price last."""
+        return self.ok, self.emits, self.effects, self.touches, self.rare
 
 
 class Deed(NamedTuple):
@@ -135,12 +142,12 @@ class Part:
             for course in courses if code == NEW else ():
                 after = _with(codes, index, DONE)
                 text = f"{deed.name} has its turn"
-                yield self._row(after, course.emits, caller, True, text, deed, course.trail, rare=course.rare)
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, course=course)
             return
         if not deed.tracked:
             for course in courses:
                 text = f"{deed.name} is handled" if course.ok else f"{deed.name} is refused"
-                yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail, rare=course.rare)
+                yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail, course=course)
                 yield from self._interrupted(codes, course, kind, deed, ())
             return
         guarded, facts = compiler.deduplicates(deed)
@@ -151,7 +158,7 @@ class Part:
                     text = f"{deed.name} is done" if code != EMPTIED else f"{deed.name} is done after its compensation"
                 else:
                     after, text = _with(codes, index, REFUSED), f"{deed.name} is refused"
-                yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail, rare=course.rare)
+                yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail, course=course)
                 yield from self._interrupted(after, course, kind, deed, ())
         elif code in {DONE, LATE} and guarded:
             again, why = compiler.repeats(deed)
@@ -164,9 +171,8 @@ class Part:
         elif code in {DONE, LATE}:
             for course in good:
                 after = _with(codes, index, TWICE)
-                yield self._row(
-                    after, course.emits, caller, True, f"{deed.name} is done again", deed, course.trail, facts
-                )
+                text = f"{deed.name} is done again"
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, facts, course=course)
         elif code == REFUSED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused again", deed, ())
         elif code == UNDONE:
@@ -177,7 +183,7 @@ class Part:
             for course in good:
                 after = _with(codes, index, HUNG)
                 text = f"{deed.name} is done after its compensation"
-                yield self._row(after, course.emits, caller, True, text, deed, course.trail, why)
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, why, course=course)
         elif code == FENCED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused: its compensation came first", deed, ())
         else:
@@ -196,7 +202,7 @@ class Part:
             text = f"{deed.name} takes effect, then the service crashes before it publishes"
             note = self.compiler.note(text, deed.span, (*facts, *why), course.trail)
             lost = set(published[sent:])
-            emits = tuple(one for number, one in enumerate(course.emits) if number not in lost)
+            emits = tuple(one for number, one in enumerate(course.emits) if number not in lost) + course.touches
             yield Row(self.at(after), emits, 1, keep, note)
 
     # -------------------------------------------------------------------------------------------- a compensation
@@ -230,17 +236,21 @@ class Part:
         for course in compiler.courses(undoing.process, undoing.message):
             if course.ok:
                 emits = course.emits if after != codes or not guarded or compiler.repeats(deed)[0] else ()
-                yield self._row(after, emits, caller, True, text, deed, course.trail, facts, rare=course.rare)
+                yield self._row(after, emits, caller, True, text, deed, course.trail, facts, course=course)
                 yield from self._interrupted(after, course, kind, deed, facts)
             else:
                 no = f"{name} is refused"
-                yield self._row(codes, course.emits, caller, False, no, deed, course.trail, rare=course.rare)
+                yield self._row(codes, course.emits, caller, False, no, deed, course.trail, course=course)
 
     def _row(
         self, after: tuple[str, ...], emits: tuple[int, ...], caller: int, ok: bool, text: str, deed: Deed,
-        trail: tuple[int, ...], facts: tuple[str, ...] = (), *, rare: bool = False,
+        trail: tuple[int, ...], facts: tuple[str, ...] = (), course: Course | None = None,
     ) -> Row:  # fmt: skip
+        """The row of a delivery; with the course if it is carried out, and not only recognised or refused."""
         compiler = self.compiler
+        if course is not None:
+            emits += course.touches
+        rare = course is not None and course.rare
         reply = compiler.reply(caller, ok=ok) if caller >= 0 else ()
         reply += compiler.achieved(deed.message) if ok else ()
         wrong = any(code in WRONG for code in after)
@@ -291,7 +301,8 @@ class Gathering:
     def _complete(self, target: int, course: Course) -> Row:
         text = f"{self.process.name} is complete" + (f", {RARE}" if course.rare else "")
         fault = "rare" if course.rare else "publish"
-        return Row(target, course.emits, int(course.rare), False, self._note(text, course.trail), fault=fault)
+        emits = course.emits + course.touches
+        return Row(target, emits, int(course.rare), False, self._note(text, course.trail), fault=fault)
 
     def _note(self, text: str, trail: tuple[int, ...]) -> int:
         return self.compiler.note(text, self.process.place, (), trail)

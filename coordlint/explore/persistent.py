@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coordlint.explore.tables import Tables, bits, gathered, members
+from coordlint.explore.tables import Act, Tables, bits, gathered, members
 
 
 class Persistence:
@@ -179,15 +179,17 @@ class Persistence:
                 if asked_by and not self.senders[kind] & ~asked_by:
                     continue
                 steps += [(row.target, row.emits) for row in group if not (calm and row.price)]
-            steps += [
-                (act.target, act.emits)
-                for act in acts
-                if act.when != "late" and act.when not in self.without and not (calm and act.price)
-            ]
+            steps += [(act.target, act.emits) for act in acts if self._may(act, calm)]
             after.append(sorted({target for target, _ in steps}))
             sent = 0
             for _, emits in steps:
                 for kind in emits:
                     sent |= self.into[kind]
+            if any(self._may(act, calm) for act in acts):
+                sent |= self.shared & 1 << component  # an observer that acts by itself hears in the order of that, too
             direct.append(sent)
         return after, direct
+
+    def _may(self, act: Act, calm: bool) -> bool:
+        """Whether something may be done at any time."""
+        return act.when != "late" and act.when not in self.without and not (calm and act.price)

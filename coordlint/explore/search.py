@@ -32,6 +32,7 @@ class Search:
     Attributes:
         came: from where each known state was reached first.
         layers: the layer of each known state.
+        silent: the states that were reached first because somebody does not answer.
         terminals: the states without a free move, in the order in which they were found.
         hits: the first move into each wrong local state, by component and local state.
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
@@ -46,6 +47,7 @@ class Search:
         self.came: dict[int, int] = {}
         self.layers: dict[int, int] = {space.initial: 0}
         self.free: dict[int, list[int]] = {}
+        self.silent: set[int] = set()
         self.terminals: list[int] = []
         self.hits: dict[tuple[int, int], Hit] = {}
         self.fired: dict[int, tuple[int, Row | Act]] = {}
@@ -57,27 +59,37 @@ class Search:
     def run(self, faults: int) -> Iterator[int]:
         """Search all layers up to that many faults; yields each layer's number when it is complete."""
         later: dict[int, int] = {}
+        silent: dict[int, int] = {}
         frontier = [self.space.initial]
         for layer in range(faults + 1):
-            for state, before in later.items():
-                if state not in self.layers:
-                    self.layers[state] = layer
-                    self.came[state] = before
-                    frontier.append(state)
-            if not frontier:
+            found, before, later, silent = len(self.layers), (later, silent), {}, {}
+            # Where nobody answers, the same may have come about otherwise, and that says more.
+            for entering in before:
+                for state, origin in entering.items():
+                    if state not in self.layers:
+                        self.layers[state] = layer
+                        self.came[state] = origin
+                        if entering is before[1]:
+                            self.silent.add(state)
+                        frontier.append(state)
+                while frontier:
+                    frontier = self._advance(frontier, layer, later, silent, last=layer == faults)
+                    if len(self.layers) > self.limit:
+                        self.cut = True
+                        return
+            if layer and len(self.layers) == found:
                 self.complete = faults
                 return
-            later = {}
-            while frontier:
-                frontier = self._advance(frontier, layer, later, last=layer == faults)
-                if len(self.layers) > self.limit:
-                    self.cut = True
-                    return
             self.complete = layer
             yield layer
 
-    def _advance(self, frontier: list[int], layer: int, later: dict[int, int], *, last: bool) -> list[int]:
-        """Visit states; returns those that were reached from them for the first time without a further fault."""
+    def _advance(
+        self, frontier: list[int], layer: int, later: dict[int, int], silent: dict[int, int], *, last: bool
+    ) -> list[int]:
+        """Visit states; returns those that were reached from them for the first time without a further fault.
+
+        What a fault leads to goes into `later`, or into `silent` if the fault is that somebody does not answer.
+        """
         space, layers, came, noted = self.space, self.layers, self.came, self._noted
         following: list[int] = []
         for state in frontier:
@@ -92,10 +104,11 @@ class Search:
                     layers[target] = layer
                     came[target] = state
                     following.append(target)
-            for difference, _ in fan.paid:
+            for difference, move in fan.paid:
                 target = state + difference
-                if target not in layers and target not in later:
-                    later[target] = state
+                into = later if move.what != "omission" else silent
+                if target not in layers and target not in into:
+                    into[target] = state
             if not targets:
                 self.terminals.append(state)
         return following

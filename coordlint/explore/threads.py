@@ -348,7 +348,9 @@ class Thread:
             return
         if edge.chance == 0:
             usual = edge._replace(chance=None)
-            yield from (one._replace(rare=True) for one in self._along(action, usual, spot, emits, trail, seen) if not one.rare)
+            yield from (
+                one._replace(rare=True) for one in self._along(action, usual, spot, emits, trail, seen) if not one.rare
+            )
             return
         if turns != spot.turns:
             spot, seen = spot._replace(turns=turns), frozenset()
@@ -405,8 +407,9 @@ class Thread:
             published = self.compiler.published(action) if kind == "emit" else [()]
             if kind == "send":
                 emits = emits + self.compiler.request(action)
-            elif kind == "write":
-                emits = emits + self.compiler.changed(action)
+            elif kind in {"read", "write"}:
+                emits = emits + self.compiler.touched(action, emits)
+                emits = emits + (self.compiler.changed(action) if kind == "write" else ())
             for heard in published:
                 for edge in action.edges:
                     if edge.kind != "timeout":

@@ -429,6 +429,8 @@ def _touched(compiled: Compiled, one: Violation) -> set[str]:
     for _, move in (*one.path, *one.repeats):
         if move.component in compiled.threads:
             processes[compiled.threads[move.component].process] = None
+        elif move.component in compiled.stores:
+            found.add(f"store {compiled.stores[move.component].name}")
         elif move.component in compiled.parts:
             part = compiled.parts[move.component]
             for process in (*(deed.process for deed in part.deeds), *(one.process for one in part.undoings)):

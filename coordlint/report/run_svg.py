@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.record import Party
+from coordlint.finding import LOST
 from coordlint.report.drawing import (
     BAD,
     COMMAND,
@@ -31,8 +32,6 @@ from coordlint.report.drawing import (
 from coordlint.report.drawing import number as rounded
 from coordlint.report.runs import Line, closing, is_underway, lines, needs, participants, place, sentence
 from coordlint.report.sequence import LONGEST, SIZE, Frame, Lifelines, framed
-
-from coordlint.finding import LOST
 
 if TYPE_CHECKING:
     from coordlint.finding import Run, Step

@@ -7,10 +7,9 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from coordlint.finding import LOST
 from coordlint.report.sequence_text import entity
 from coordlint.report.style import count, one_line, width
-
-from coordlint.finding import LOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
