@@ -19,7 +19,6 @@ from coordlint.cli.shared import (
     write,
     write_file,
 )
-from coordlint.finding import KINDS_OF_FAULTS
 from coordlint.report import FORMATS
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ FORMS = ("text", "mermaid", "svg")
 
 MOST_IDLE = 12
 """So many moves that never occurred are listed."""
+
+KINDS_OF_FAULTS = ("copy", "lose", "park", "forget", "omission", "overtake", "early", "crash", "publish", "rare")
+"""Those of `coordlint.finding`, which `--help` does not load."""
 
 
 @click.command()

@@ -15,7 +15,7 @@ from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
 from coordlint.explore.story import lane
-from coordlint.explore.violation import Violation, folded, kept
+from coordlint.explore.violation import FOR_AN_ANSWER, Violation, folded, kept
 from coordlint.source import Span
 from coordlint.system import Action, Flow, Message, MessageUse, Step
 
@@ -151,7 +151,7 @@ class Judge(Rests):
                 )
                 held, damage = self._holding(space.locals(end), action.span, f"{thread.name} never ends")
                 path = (*search.path(state), (state, move), *onwards)
-                subject = f"{thread.name} waits {action.id} for an answer"
+                subject = f"{thread.name} waits {action.id}{FOR_AN_ANSWER}"
                 yield Violation("B2", subject, layer + 1, text, damage, action.span, path, held=held)
 
     def _waiting_for(self, kind: int, locals_: tuple[int, ...]) -> tuple[Thread, Action] | None:
@@ -516,8 +516,8 @@ class Judge(Rests):
 
 def _waits_once(found: list[Violation]) -> list[Violation]:
     """The violations without the waits for an answer that can last for ever anyway."""
-    stuck = {one.place for one in found if one.code == "B2" and not one.subject.endswith(" for an answer")}
-    return [one for one in found if one.place not in stuck or not one.subject.endswith(" for an answer")]
+    stuck = {one.place for one in found if one.code == "B2" and not one.subject.endswith(FOR_AN_ANSWER)}
+    return [one for one in found if one.place not in stuck or not one.subject.endswith(FOR_AN_ANSWER)]
 
 
 def _contains(outer: Span, inner: Span) -> bool:

@@ -18,7 +18,7 @@ from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TURNS, TooLargeError
 from coordlint.explore.story import tell_violation
 from coordlint.explore.survey import survey
-from coordlint.explore.violation import Violation
+from coordlint.explore.violation import FOR_AN_ANSWER, Violation
 from coordlint.finding import Label, Run, Step
 from coordlint.system import Message
 
@@ -416,7 +416,7 @@ class Verification:
 def _without(one: Violation, known: set[str]) -> Violation | None:
     """A violation without the subjects that are told already; None if nothing is left of it."""
     left = tuple(also for also in one.also if also.subject not in known)
-    if one.subject not in known:
+    if known.isdisjoint((one.subject, one.subject.removesuffix(FOR_AN_ANSWER))):
         return one._replace(also=left)
     return None
 

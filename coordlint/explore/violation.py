@@ -55,6 +55,9 @@ class Also(NamedTuple):
 FOLDED = frozenset({"B13", "B14", "B16"})
 """Causes that concern many waits alike: one finding for each process, with the others named in it."""
 
+FOR_AN_ANSWER = " for an answer"
+"""What the subjects of waits end with that last for ever because somebody does not answer."""
+
 ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
 
