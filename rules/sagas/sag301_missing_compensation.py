@@ -83,7 +83,8 @@ reaction to an event published there; `recovery forward`; a step with `no compen
 SAG302 judges. A failure that is handled (`optional`, `fallback`, a failure block that goes on) and one of `0%` do not count.
 
 A failure that is declared, or a declared `no compensation`, is a warning. Where a later step merely might fail, the finding is
-information in the default profile. An orchestration without any compensation gets one finding. Where all of it happens in one
+information in the default profile. A run bears it out that ends in failure with the step done, or in which the process waits for
+ever with the step done; the latter leaves its severity as it is. An orchestration without any compensation gets one finding. Where all of it happens in one
 service and one store, a local transaction could do the job, and the finding is a hint.
 
 ## References
