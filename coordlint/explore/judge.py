@@ -85,21 +85,26 @@ class Judge(Rests):
                 yield Violation(code, subject, faults, text, damage, place, tuple(path), held=held)
 
     def _holding(self, locals_: tuple[int, ...], place: Span, damage: str) -> tuple[tuple[Span, ...], str]:
-        """The steps of a process that waits for ever whose effect is there, so that nobody undoes them; and the damage with them."""
+        """The steps of a process that waits for ever, or is lost, whose effect is there, so that nobody undoes them.
+
+        Returns:
+            Their places; and the damage with them, unless it is that they are there.
+        """
         found: dict[Span, str] = {}
+        waits = False
         for number, thread in self.roots.items():
-            if thread.spots[locals_[number]].where[0] in WAITING | {"lost"} and _contains(thread.process.span, place):
+            where = thread.spots[locals_[number]].where[0]
+            if where in WAITING | {"lost"} and _contains(thread.process.span, place):
+                waits = where != "lost"
                 for name, step, code, _ in self._ledger(number, locals_):
                     if code in STANDING and not step.fact("pivot", self.system).declared:
                         found.setdefault(step.place, name)
                 for name, step in self._carried_out(thread, locals_):
                     found.setdefault(step.place, name)
         names = list(dict.fromkeys(found.values()))
-        if names and "stay" not in damage:
-            damage += (
-                f", {listed(names)} {'stays' if len(names) == 1 else 'stay'} done, and nobody goes on or undoes "
-                + ("it" if len(names) == 1 else "them")
-            )
+        if waits and names:
+            stay, them = ("stays", "it") if len(names) == 1 else ("stay", "them")
+            damage += f", {listed(names)} {stay} done, and nobody goes on or undoes {them}"
         return tuple(found), damage
 
     def _carried_out(self, thread: Thread, locals_: tuple[int, ...]) -> Iterator[tuple[str, Step]]:

@@ -196,6 +196,7 @@ class Rests:
             "park": f"`{name}` is set aside",
             "lose": f"`{name}` is lost",
             "forget": f"the broker restarts, and `{name}` is gone",
+            "omission": f"nobody answers `{name}`",
             "overtake": f"`{name}` comes too early",
         }.get(move.what, self._text(move))
         end = "without success or failure" if flow.failure is not None else "without success"
