@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from coordlint.explore.conduct import Conduct, called, exclude
+from coordlint.explore.conduct import called, exclude
+from coordlint.explore.losses import Losses
 from coordlint.explore.parts import ONCE
 from coordlint.explore.scene import Scene, affected, in_loops
 from coordlint.explore.threads import Thread
 from coordlint.graph import Index
-from coordlint.system import Action, Channel, Fact, Flow, Message, Process, Service
+from coordlint.system import Action, Channel, Fact, Message, Process, Service
 
 
-class Carriage(Conduct):
+class Carriage(Losses):
     """Makes the kinds when they are first asked for."""
 
     index: Index
@@ -30,7 +31,6 @@ class Carriage(Conduct):
     _repeating: set[Message]
     _inside_kinds: dict[int, bool]
     _overtaking: set[int]
-    _causes: dict[Message, set[Message]]
 
     def _seen(self, subject: Message | Process) -> tuple[int, ...]:
         return self._ears.get(subject, ())
@@ -106,66 +106,10 @@ class Carriage(Conduct):
                 if not self.out.tables.kinds[kind].loss and (
                     process is None or process.service is not action.process.service
                 ):
-                    loss, facts = self._omitted(action)
+                    loss, facts = self.omitted(action)
                     self.out.tables.kinds[kind] = self.out.tables.kinds[kind]._replace(loss=loss)
                     self.out.kind_facts[kind] += facts
         return self.out.kinds[key]
-
-    def _omitted(self, action: Action) -> tuple[str, tuple[str, ...]]:
-        """Whether whoever is asked over a channel may never answer (an omission failure, F. Cristian, 1991).
-
-        The request gets there, but its handling fails each time, or nobody is there any more. A timer has an answer to that;
-        where somebody says that there is none, it is a fault; where nobody says anything, it may be one.
-        """
-        process, root = action.process, self.scene.root
-        if action.kind == "call":
-            limits = [action.fact("timeout"), action.fact("deadline")]
-            name, what = f"{process.path}|{action.message.name}|answered", f"the call of `{action.message.name}`"
-            repair = f"a `timeout` on {what}"
-        else:
-            limits = self._limits_of_answer(action)
-            if not limits:
-                return "", ()
-            name, what = f"{process.path}|limited", f"`{action.message.name}`"
-            repair = f"a `timeout` for {called(process)}" if process.kind == "workflow" else ""
-        limits = [*limits, process.fact("timeout")]
-        if isinstance(root, Flow):
-            limits += [Fact("declared")] if root.fact("within").declared else []
-        if any(fact.declared or (fact.absent and fact.why) for fact in limits):
-            return "", ()
-        absent = next((fact for fact in limits if fact.absent), None)
-        known = Fact("absent", None, absent.span) if absent is not None else Fact()
-        good = self.facts.good(known, name, f"{what} may stay without an answer", action.span, repair)
-        return ("" if good else "omission"), ((name,) if absent is None else ())
-
-    def _limits_of_answer(self, action: Action) -> list[Fact]:
-        """What limits the wait for the answer to something sent; empty if no wait of its process is for an answer to it."""
-        caused = self._caused(action.message)
-        for wait in self.system.actions_of(action.process, "await"):
-            if any(use.message in caused for use in wait.uses) and self._precedes(action.id, wait.id):
-                return [wait.within, *([wait.step.fact("timeout", self.system)] if wait.step is not None else [])]
-        return []
-
-    def _caused(self, message: Message) -> set[Message]:
-        """The events that a request leads to within the scene."""
-        if message not in self._causes:
-            found, todo = self._causes.setdefault(message, set()), [message]
-            seen = {message}
-            while todo:
-                for process in self.index.started.get(todo.pop(), ()):
-                    for action in (
-                        self.system.actions_of(process, "emit", "send", "call") if process in self.members else ()
-                    ):
-                        if action.kind == "emit":
-                            found.add(action.message)
-                        if action.message not in seen:
-                            seen.add(action.message)
-                            todo.append(action.message)
-        return self._causes[message]
-
-    def _precedes(self, first: int, then: int) -> bool:
-        """Whether an action of a process can come after another one."""
-        return then in self._inside(first, -1)
 
     def _queues_up(self, message: Message, to: int) -> bool:
         """Whether a message waits until the handler is done with the one before: it comes more than once on purpose."""
@@ -206,7 +150,7 @@ class Carriage(Conduct):
         given_up: tuple[str, ...] = ()
         if channel is not None and channel.fact("dead_letter").absent and process is not None and not loss:
             loss, given_up = self._gives_up(process, channel)
-        loss = loss or self._forgotten(message.channel, channel)
+        loss = loss or self.forgotten(message.channel, channel)
         patient = patient or self._queues_up(message, to)
         kind = self.out.kind(key, message.name, to, copies=copies, loss=loss, patient=patient)
         self.out.kind_facts[kind] = (*(() if delivery.declared or once else (name,)), *given_up)
@@ -268,17 +212,6 @@ class Carriage(Conduct):
                 self.out.kind_facts[kind] += (name,)
                 found = True
         return found
-
-    def _forgotten(self, *channels: Channel | None) -> str:
-        """Whether a message is gone when its broker restarts: one of the channels keeps it in memory only."""
-        for channel in channels:
-            volatile = channel.fact("in_memory") if channel is not None else Fact()
-            if channel is not None and volatile.declared:
-                name, text = f"channel {channel.name}|persistent", f"`{channel.name}` keeps its messages in memory"
-                repair = f"keep the messages of `{channel.name}` on disk"
-                if not self.facts.good(Fact("absent", None, volatile.span), name, text, channel.place, repair):
-                    return "forget"
-        return ""
 
     def _gives_up(self, process: Process, channel: Channel) -> tuple[str, tuple[str, ...]]:
         """Whether a message that cannot be handled is gone at last; where nobody says how often it is tried, that is open."""
@@ -505,15 +438,6 @@ class Carriage(Conduct):
         if key not in self.markers:
             self.markers[key] = Message(name=process.name, place=process.place, span=process.span, kind="event")
         return self.markers[key]
-
-    def _inside(self, entry: int, join: int) -> set[int]:
-        seen, stack = {entry}, [entry]
-        while stack:
-            for edge in self.system.actions[stack.pop()].edges:
-                if edge.target != join and edge.target not in seen:
-                    seen.add(edge.target)
-                    stack.append(edge.target)
-        return seen
 
 
 def _left_out(takers: list[Process]) -> list[set[Process]]:
