@@ -131,6 +131,12 @@ def test_where_nothing_is_said_silence_is_a_possibility():
     assert [one.text for one in told.assumes] == ["the call of `Charge` may stay without an answer"]
 
 
+def test_a_wait_that_says_nothing_of_a_limit_is_left_to_its_own_rule():
+    unsaid = AWAITED.replace("  no timeout }", " }")
+    assert words(verified(unsaid)) == HOLDS
+    assert len(checked(unsaid, "SAG306")) == 1
+
+
 AWAITED = """
 channel Wire { delivery at-least-once  ordered }
 store Books

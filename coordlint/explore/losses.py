@@ -39,6 +39,8 @@ class Losses(Conduct):
         if any(fact.declared or (fact.absent and fact.why) for fact in limits):
             return "", ()
         absent = next((fact for fact in limits if fact.absent), None)
+        if absent is None and action.kind != "call":
+            return "", ()  # SAG306 speaks of waits that say nothing of a limit
         known = Fact("absent", None, absent.span) if absent is not None else Fact()
         good = self.facts.good(known, name, f"{what} may stay without an answer", action.span, repair)
         return ("" if good else "omission"), ((name,) if absent is None else ())

@@ -8,7 +8,7 @@ the wait listens to, the process stays where it is, with everything it has done 
 Assumed: a direct call without a `timeout` may stay without an answer; all calls of one process are told as one finding.
 Over a channel every request arrives, but whoever is asked may never answer (the fault `omission`): its handling fails each
 time, or nobody is there any more. That counts where somebody says `no timeout` (of the call, the step, the workflow or all
-calls of the service) and not why; where nobody says anything it is a possibility, and any limit of the process or `within` of
+calls of the service) and not why; a call of which nobody says anything may be one, and any limit of the process or `within` of
 the flow is an answer to it. A service that asks itself is trusted to answer. What a channel keeps `in-memory` is gone when its broker
 restarts (`forget`), and an outcome of `0%` is a fault of its own (`rare`).
 What awaits something from outside of the design gets it exactly once, at any time. A message that comes before it is
