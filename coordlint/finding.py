@@ -48,6 +48,13 @@ class Fix(NamedTuple):
     safe: bool = False
 
 
+KINDS_OF_FAULTS = ("copy", "lose", "park", "forget", "omission", "overtake", "early", "crash", "publish", "rare")
+"""The names of the faults that a run may have."""
+
+LOST = frozenset({"lose", "park", "forget"})
+"""The moves by which a message does not arrive."""
+
+
 class Effect(NamedTuple):
     """What has become of an action so far in a run: one entry of a ledger.
 
@@ -76,8 +83,7 @@ class Step(NamedTuple):
 
     Attributes:
         number: from 1.
-        move: deliver, copy, drop, lose, park, overtake, publish, late, early, crash, free, or rest where nothing happens
-            any more.
+        move: deliver, drop, late, free, a kind of fault, or rest where nothing happens any more.
         sender, receiver: who takes part; the sender is empty where nobody is known.
         message: what is delivered; empty for a timer or a crash.
         text: one sentence.
@@ -150,6 +156,8 @@ class Claim(NamedTuple):
         properties: the properties of the verification that say the same, such as `B1`.
         places: the statements it is about; a violation at one of them, or by a fault at one of them, is the same thing.
         messages: the messages whose faults on the way are the same thing.
+        faults: the kinds of faults that are meant by this; any if it is empty.
+        held: steps of which it says that they stay done; a run at whose end one of them is, and nobody undoes it, bears it out.
         both: two groups of actions, by number, of which it says that one run comes to both; a complete search without such a run
             refutes it.
         any_order: of `both`, it also says that either may be the first.
@@ -160,6 +168,8 @@ class Claim(NamedTuple):
     properties: tuple[str, ...] = ()
     places: tuple[Span, ...] = ()
     messages: frozenset[str] = frozenset()
+    faults: frozenset[str] = frozenset()
+    held: tuple[Span, ...] = ()
     both: tuple[frozenset[int], frozenset[int]] | None = None
     any_order: bool = False
     follows: tuple[Span, ...] = ()

@@ -199,7 +199,7 @@ def random_tables(seed: int, *, cyclic: bool = False, wide: bool = False) -> Tab
                 f"m{n}",
                 owner if queued else rng.randrange(count),
                 copies=rng.random() < 0.5,
-                loss=rng.choice(["", "", "lose", "park"]),
+                loss=rng.choice(["", "", "omission", "park"]),
                 patient=rng.random() < 0.25,
                 queue=0 if queued else -1,
                 overtakes=queued and rng.random() < 0.4,
@@ -215,8 +215,12 @@ def random_tables(seed: int, *, cyclic: bool = False, wide: bool = False) -> Tab
 
     if len(components) > count:
         first, then = len(kinds) - 2, len(kinds) - 1
-        components[count].rows += [{first: (Row(1),), then: (Row(2),)}, {}, {}]
-        components[count].acts += [(), (), ()]
+        if seed % 2:  # what it has heard it may forget by itself, and then it hears something else
+            components[count].rows += [{first: (Row(1),)}, {then: (Row(1),)}, {then: (Row(3),)}, {}]
+            components[count].acts += [(), (Act(2, (), "crash", 1, 0, 2),), (), ()]
+        else:
+            components[count].rows += [{first: (Row(1),), then: (Row(2),)}, {}, {}]
+            components[count].acts += [(), (), ()]
     for number, component in enumerate(components[:count]):
         size = rng.randint(1, 4)
         for local in range(size):

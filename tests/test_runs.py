@@ -33,7 +33,7 @@ from coordlint.explore.search import Search
 from coordlint.explore.space import Space
 from coordlint.explore.story import Tale, _joined, tell_violation
 from coordlint.explore.verify import Settings
-from coordlint.finding import Effect, Finding, Label, Run, Step
+from coordlint.finding import LOST, Effect, Finding, Label, Run, Step
 from coordlint.report import drawing, render
 from coordlint.report import page as pages
 from coordlint.report.html import render as render_html
@@ -142,7 +142,7 @@ class Replay:
         else:
             assert move.kind in self.state[2][kind.queue], f"{kind.name} is not there"
         rows = tables.rows(move.kind, local)
-        if move.what in {"lose", "park", "drop"}:
+        if move.what in {*LOST, "omission", "drop"}:
             assert kind.loss == move.what or (move.what == "drop" and not rows)
             self.state = self.raw.consume(self.state, move.kind)
             return

@@ -102,10 +102,10 @@ CASES = {
         + "service P { outbox  on Asked { idempotent by id  writes Db.x  emits Answered or fails Refused } }",
         set(), PROVED, {"done": 0, "failed": 0},
     ),
-    "an outcome of 0% does not come about": Case(
+    "an outcome of 0% comes about by a fault": Case(
         w("emits Asked  awaits Answered")
         + "service P { outbox  on Asked { idempotent by id  writes Db.x  emits Answered or 0% fails Refused } }",
-        set(), PROVED, {"done": 0},
+        {("B2", 1)}, "violated (needs 1 fault)", {"done": 0, "await": 1},
     ),
     "an await without an arm for the refusal": Case(
         w("emits Asked  awaits Answered")
@@ -361,6 +361,8 @@ FAULTS = {
     "VER010": 1, "VER011": 1, "VER012": 1, "VER013": 1, "VER014": 1, "VER015": 0, "VER016": 1, "VER019": 0, "VER020": 0,
     "VER021": 0,
 }  # fmt: skip
+IN_OTHERS = {("VER002", 1): 1}
+"""By rule and number of the example, from 0: where another bad example of a rule needs another number."""
 ONLY_SEARCHED = {"VER015"}
 """Their cure is an order of messages, which proof mode forgets."""
 
@@ -369,11 +371,11 @@ EXAMPLES = {entry.code: document(entry) for entry in index() if entry.code in FA
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_a_bad_example_needs_exactly_so_many_faults(code: str):
-    for example in EXAMPLES[code].bad:
+    for number, example in enumerate(EXAMPLES[code].bad):
         design = load("bad.coord", stdin=Source("bad.coord", example.text), profile=example.profile)
         told = Verification(design.index, design.sagas, Settings()).told
         assert {(f"VER{int(one.violation.code[1:]):03}", one.violation.faults) for one in told} == {
-            (code, FAULTS[code])
+            (code, IN_OTHERS.get((code, number), FAULTS[code]))
         }
 
 

@@ -219,6 +219,7 @@ def _on_the_way(one: Property) -> str:
         "B8": f"{one.subject.removesuffix(' twice')} can be executed twice",
         "B9": f"{one.subject} can be executed after its compensation",
         "B10": f"{one.subject} can be undone twice",
+        "B14": one.subject,
         "B20": f"{one.subject}, against the declared order",
     }[one.code]
 

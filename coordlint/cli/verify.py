@@ -36,7 +36,8 @@ FORMS = ("text", "mermaid", "svg")
 MOST_IDLE = 12
 """So many moves that never occurred are listed."""
 
-KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
+KINDS_OF_FAULTS = ("copy", "lose", "park", "forget", "omission", "overtake", "early", "crash", "publish", "rare")
+"""Those of `coordlint.finding`, which `--help` does not load."""
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Label, Step
+from coordlint.finding import LOST, Label, Step
 from coordlint.system import Action, Message, Process
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ WAITING = frozenset({"call", "await", "fork", "undoing", "arm"})
 FATES = {
     "lose": "lost",
     "park": "put into the dead-letter channel",
+    "forget": "forgotten by its broker",
+    "omission": "not answered",
     "drop": "dropped, because nobody waited for it yet,",
 }
 """What became of a message that nobody took."""
@@ -119,16 +121,17 @@ class Absence:
         name = action.message.name
         for n, event in enumerate(self.tale.events):
             for sent in event.sends:
-                if (
-                    sent.kind in awaited
-                    and sent.gone >= 0
-                    and self.tale.events[sent.gone].move.what in {"lose", "park"}
-                ):
+                if sent.kind in awaited and sent.gone >= 0 and self.tale.events[sent.gone].move.what in LOST:
                     return Label(action.span, f"the answer to `{name}` was lost{self.tale.within(sent.gone)}")
             key = self.tale.key(event.move.kind)
             if key[0] == "request" and key[1] == action.id:
-                if event.move.what in {"lose", "park"}:
+                if event.move.what in LOST:
                     return Label(action.span, f"`{name}` was lost{self.tale.within(n)}, and nobody asks again")
+                if event.move.what == "omission":
+                    who = self.tale.lane(event.move.component)
+                    return Label(
+                        action.span, f"{who} never answers `{name}`{self.tale.within(n)}, and nobody asks again"
+                    )
                 if not any(sent.kind in awaited for sent in event.sends):
                     return Label(action.span, f"`{name}` was not answered: {self._at(n)}")
         asked = [sent for event in self.tale.events for sent in event.sends if self._asks(sent.kind, action)]

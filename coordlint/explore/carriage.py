@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from coordlint.explore.conduct import Conduct, called, exclude
+from coordlint.explore.conduct import called, exclude
+from coordlint.explore.losses import Losses
 from coordlint.explore.parts import ONCE
 from coordlint.explore.scene import Scene, affected, in_loops
 from coordlint.explore.threads import Thread
@@ -12,7 +13,7 @@ from coordlint.graph import Index
 from coordlint.system import Action, Channel, Fact, Message, Process, Service
 
 
-class Carriage(Conduct):
+class Carriage(Losses):
     """Makes the kinds when they are first asked for."""
 
     index: Index
@@ -76,9 +77,9 @@ class Carriage(Conduct):
         return self.homes[process] if number is None else number
 
     def stays_inside(self, kind: int) -> bool:
-        """Whether a kind never leaves its process: what a thread and its branches tell each other, and that it has ended."""
+        """Whether a kind never leaves its process: what a thread and its branches tell each other, what it does, that it has ended."""
         if len(self._inside_kinds) != len(self.out.kinds):
-            names = {"go", "done", "bad", "undo", "undone"}
+            names = {"go", "done", "bad", "undo", "undone", "read", "wrote"}
             self._inside_kinds = {number: key[0] in names or (key[0] == "goal" and isinstance(key[1], Process))
                                   for key, number in self.out.kinds.items()}  # fmt: skip
         return self._inside_kinds[kind]
@@ -108,7 +109,13 @@ class Carriage(Conduct):
                 )
                 self.out.kind_facts[kind] = facts
             else:
-                self._travelling(key, action.message, to, channel, action.process.service, process)
+                kind = self._travelling(key, action.message, to, channel, action.process.service, process)
+                if not self.out.tables.kinds[kind].loss and (
+                    process is None or process.service is not action.process.service
+                ):
+                    loss, facts = self.omitted(action)
+                    self.out.tables.kinds[kind] = self.out.tables.kinds[kind]._replace(loss=loss)
+                    self.out.kind_facts[kind] += facts
         return self.out.kinds[key]
 
     def _queues_up(self, message: Message, to: int) -> bool:
@@ -150,6 +157,7 @@ class Carriage(Conduct):
         given_up: tuple[str, ...] = ()
         if channel is not None and channel.fact("dead_letter").absent and process is not None and not loss:
             loss, given_up = self._gives_up(process, channel)
+        loss = loss or self.forgotten(message.channel, channel)
         patient = patient or self._queues_up(message, to)
         kind = self.out.kind(key, message.name, to, copies=copies, loss=loss, patient=patient)
         self.out.kind_facts[kind] = (*(() if delivery.declared or once else (name,)), *given_up)
@@ -437,15 +445,6 @@ class Carriage(Conduct):
         if key not in self.markers:
             self.markers[key] = Message(name=process.name, place=process.place, span=process.span, kind="event")
         return self.markers[key]
-
-    def _inside(self, entry: int, join: int) -> set[int]:
-        seen, stack = {entry}, [entry]
-        while stack:
-            for edge in self.system.actions[stack.pop()].edges:
-                if edge.target != join and edge.target not in seen:
-                    seen.add(edge.target)
-                    stack.append(edge.target)
-        return seen
 
 
 def _left_out(takers: list[Process]) -> list[set[Process]]:

@@ -12,6 +12,7 @@ from coordlint.explore.scene import Compiled, Facts, Scene, affected, in_loops, 
 from coordlint.explore.spots import TooLargeError, turn
 from coordlint.explore.tables import Component, Row, Tables
 from coordlint.explore.threads import Thread
+from coordlint.explore.volatile import Volatile
 from coordlint.system import Action, Flow, Message, MessageUse, Process
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def compile_scene(
     scene: Scene,
     adverse: frozenset[str] | None = frozenset(),
     changed: Mapping[str, bool] | None = None,
+    *,
+    stores: bool = True,
 ) -> Compiled:
     """The tables of a scene.
 
@@ -35,11 +38,12 @@ def compile_scene(
         scene: what to compile.
         adverse: the unknown facts that are taken for absent, by name; None for all of them.
         changed: facts taken for the other value than declared: repairs that are tried.
+        stores: also look at what becomes of data in memory.
 
     Raises:
         TooLargeError: a component has too many local states, or a handler too many ways through it.
     """
-    return Compiler(index, scene, Facts(adverse, changed)).run()
+    return Compiler(index, scene, Facts(adverse, changed)).run(stores=stores)
 
 
 class Compiler(Carriage):
@@ -64,15 +68,17 @@ class Compiler(Carriage):
         self._queues: dict[tuple[str, int], list[int]] = {}
         self._overtaking: set[int] = set()
         self._requests: dict[int, tuple[int, ...]] = {}
+        self._causes: dict[Message, set[Message]] = {}
         self._courses: dict[tuple[Process | None, Message], list[Course]] = {}
         self._repeating = _loops(scene, index)
         self._simple: set[Process] = set()
         self._inside_kinds: dict[int, bool] = {}
         self.by_clients: set[int] = set()
         self._felt: dict[Process, bool] = {}
+        self.stores: Volatile | None = None
         self._observed = _observed(scene)
 
-    def run(self) -> Compiled:
+    def run(self, *, stores: bool = True) -> Compiled:
         """Compile."""
         for process in self.scene.processes:
             for action in self.system.actions_of(process):
@@ -83,6 +89,7 @@ class Compiler(Carriage):
         threads = self._threads()
         self._participants()
         self._observers()
+        self.stores = Volatile(self) if stores else None
         for message, actions in self.callers.items():
             handled = any(process in self.members for process in self.index.started.get(message, ()))
             if not handled and not self.waits.get(message):
@@ -109,7 +116,8 @@ class Compiler(Carriage):
 
     # -------------------------------------------------------------------------------------------- components
 
-    def _component(self, name: str) -> int:
+    def component(self, name: str) -> int:
+        """The number of a new component."""
         self.out.tables.components.append(Component(name))
         return len(self.out.tables.components) - 1
 
@@ -118,7 +126,7 @@ class Compiler(Carriage):
         for process in self.scene.processes:
             if is_atomic(process, self.system):
                 continue
-            thread = Thread(self, self._component(process.name), process)
+            thread = Thread(self, self.component(process.name), process)
             self.homes[process] = thread.number
             self.out.threads[thread.number] = thread
             found.append(thread)
@@ -147,7 +155,7 @@ class Compiler(Carriage):
                 parent.branches[number] = []
                 for branch, edge in enumerate(action.edges):
                     one = Thread(
-                        self, self._component(f"{parent.process.name} branch {branch + 1}"), parent.process, parent
+                        self, self.component(f"{parent.process.name} branch {branch + 1}"), parent.process, parent
                     )
                     one.entry, one.join, one.fork = edge.target, join, number
                     self.out.threads[one.number] = one
@@ -210,7 +218,7 @@ class Compiler(Carriage):
                 and first.triggers[0].mode == "all"
                 and len(first.triggers[0].uses) > 1
             ):
-                gathering = Gathering(self, self._component(first.service.name), first)
+                gathering = Gathering(self, self.component(first.service.name), first)
                 self.homes[first] = gathering.number
                 self.parts.append(gathering)
                 self.out.gatherings.append(gathering)
@@ -219,12 +227,12 @@ class Compiler(Carriage):
             if not any(process in undoes for process in processes):
                 # Without a compensation, the actions know nothing of each other: each is a component of its own.
                 for deed in deeds:
-                    number = self._component(first.service.name)
+                    number = self.component(first.service.name)
                     self.homes.setdefault(first, number)
                     self.places[first, deed.message, deed.site] = number
                     self._part(number, [deed], [])
                 continue
-            number = self._component(first.service.name)
+            number = self.component(first.service.name)
             for process in processes:
                 self.homes[process] = number
             for deed in deeds:
@@ -340,7 +348,7 @@ class Compiler(Carriage):
         if cut is not None and not any(action.kind == "call" for action in actions):
             return
         use = actions[0].use
-        number = self._component(use.service.name if use.service else message.name)
+        number = self.component(use.service.name if use.service else message.name)
         deed = Deed(cut, message, -1, True, f"`{message.name}`", cut.place if cut is not None else actions[0].span)
         tracked = cut is None and message.kind == "command" and message not in self._repeating
         tracked = tracked and (self._is_asked_for(message) or not self.deduplicates(deed)[0])
@@ -361,7 +369,7 @@ class Compiler(Carriage):
             return
         goals = [*(root.success.targets if root.success else ()), *(root.failure.targets if root.failure else ())]
         if goals:
-            number = self._component("goals")
+            number = self.component("goals")
             component = self.out.tables.components[number]
             sets = [frozenset(n for n in range(len(goals)) if bits >> n & 1) for bits in range(1 << len(goals))]
             for goal in range(len(goals)):
@@ -386,7 +394,7 @@ class Compiler(Carriage):
         """For each `order A before B`: 0 nothing yet, 1 A was seen, 2 B came first."""
         names = []
         for order in root.orders:
-            number = self._component(f"order of {order.first.message.name} and {order.then.message.name}")
+            number = self.component(f"order of {order.first.message.name} and {order.then.message.name}")
             first = self.out.kind(("order", number, order.first.message), "first", number, urgent=True)
             then = self.out.kind(("order", number, order.then.message), "then", number, urgent=True)
             text = f"`{order.then.message.name}` comes before `{order.first.message.name}`"
@@ -396,6 +404,18 @@ class Compiler(Carriage):
             component.acts += [(), (), ()]
             names.append(text)
             self.out.orders = (number, names)
+
+    def touched(self, action: Action, emits: tuple[int, ...]) -> tuple[int, ...]:
+        """What the observers of stores in memory hear of a read or write, behind the rest of the same move."""
+        return self.stores.touched(action, emits) if self.stores is not None else ()
+
+    def _touches(self, emits: tuple[int, ...], *, ok: bool) -> tuple[int, ...]:
+        """What of the kinds observers of stores hear; a handler that runs in one move and fails leaves nothing written."""
+        found = [kind for kind in emits if self._stays_with_the_store(kind)]
+        return tuple(kind for kind in found if ok or (self.stores is not None and not self.stores.wrote(kind)))
+
+    def _stays_with_the_store(self, kind: int) -> bool:
+        return self.stores is not None and kind in self.stores.kinds
 
     # -------------------------------------------------------------------------------------------- courses
 
@@ -407,10 +427,10 @@ class Compiler(Carriage):
         return self._courses[key]
 
     def _walk(self, process: Process) -> list[Course]:
-        """Ways that emit the same are one; a loop has up to two turns, and an outcome of 0% does not come about."""
+        """Ways that emit the same are one; a loop has up to two turns. One outcome of 0% may come about, which is a fault."""
         found: dict[tuple[object, ...], Course] = {}
         actions = self.system.actions
-        first = _Way(process.start, (), (), False, frozenset(), ())
+        first = _Way(process.start, (), (), False, frozenset(), (), False)
         stack, seen = [first], {first.key}
         while stack:
             way = stack.pop()
@@ -418,6 +438,8 @@ class Compiler(Carriage):
             trail = (*way.trail, way.number)
             emits, effects, follows = way.emits, way.effects, way.follows
             published = self.published(action) if action.kind == "emit" else [()]
+            if action.kind in {"read", "write"}:
+                emits += self.touched(action, emits)
             if action.kind == "send":
                 emits += self.request(action)
             elif action.kind in {"write", "act"}:
@@ -425,19 +447,24 @@ class Compiler(Carriage):
                 changed = self.changed(action)
                 emits, follows = emits + changed, follows | set(changed)
             if action.kind in {"end", "failed"}:
-                course = Course(action.kind == "end", emits, effects, trail, follows)
-                found.setdefault((course.ok, emits, effects), course)
+                ok = action.kind == "end"
+                sent = tuple(kind for kind in emits if not self._stays_with_the_store(kind))
+                course = Course(ok, sent, effects, trail, follows, way.rare, self._touches(emits, ok=ok))
+                found.setdefault(course.outcome, course)
             for edge, heard in ((edge, heard) for heard in reversed(published) for edge in reversed(action.edges)):
                 turns = turn(action, edge, way.turns)
-                if edge.kind == "timeout" or edge.chance == 0 or turns is None:
+                rare = edge.chance == 0
+                if edge.kind == "timeout" or (rare and way.rare) or turns is None:
                     continue
-                ahead = _Way(edge.target, trail, emits + heard, effects, follows, turns)
+                ahead = _Way(edge.target, trail, emits + heard, effects, follows, turns, way.rare or rare)
                 if ahead.key not in seen:
                     seen.add(ahead.key)
                     stack.append(ahead)
             if len(seen) > WAYS:
                 raise TooLargeError(process.name)
-        return list(found.values()) or [Course(True, (), False, (process.start,))]
+        usual = [course for course in found.values() if not course.rare] or [Course(True, (), False, (process.start,))]
+        alike = {course.outcome[:-1] for course in usual}
+        return [*usual, *(course for course in found.values() if course.rare and course.outcome[:-1] not in alike)]
 
 
 class _Way(NamedTuple):
@@ -449,11 +476,12 @@ class _Way(NamedTuple):
     effects: bool
     follows: frozenset[int]
     turns: tuple[tuple[int, int], ...]
+    rare: bool
 
     @property
     def key(self) -> tuple[object, ...]:
         """What the rest of the walk depends on."""
-        return self.number, self.emits, self.effects, self.turns
+        return self.number, self.emits, self.effects, self.turns, self.rare
 
 
 def _ancestors(thread: Thread) -> Iterator[Thread]:

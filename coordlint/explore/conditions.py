@@ -51,7 +51,8 @@ def _on_the_way(compiled: Compiled, judge: Judge) -> Iterator[Property]:
         for rows in component.rows:
             for row in (row for group in rows.values() for row in group if row.error):
                 text = compiled.notes[row.note].text if row.note >= 0 else component.name
-                found.setdefault(("B20", text), []).append(((number, (row.target,)),))
+                code = "B14" if number in compiled.stores else "B20"
+                found.setdefault((code, text), []).append(((number, (row.target,)),))
     for (code, subject), cases in found.items():
         yield Property(code, subject, tuple(dict.fromkeys(cases)))
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from coordlint.explore.scene import Compiled, Facts
-from coordlint.system import Action, Fact, Process, System
+from coordlint.system import Action, Fact, Process, Store, System
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Deed, Part
@@ -93,11 +93,16 @@ class Conduct:
         name = f"{action.process.path}|{action.message.name}|answered"
         return fact.declared or self.facts.changed.get(name, False)
 
+    def has_limit(self, process: Process) -> bool:
+        """Whether a workflow as a whole ends by itself."""
+        return process.fact("timeout").declared or self.facts.changed.get(f"{process.path}|limited", False)
+
     def durability(self, process: Process) -> str:
         """Where a workflow keeps its state: ``store``, ``memory``, or empty if nobody says and nothing is assumed."""
         fact = process.fact("state")
         name = f"{process.path}|durable"
-        durable = fact.declared and fact.value != "memory"
+        volatile = isinstance(fact.value, Store) and fact.value.fact("in_memory").declared
+        durable = fact.declared and fact.value != "memory" and not volatile
         known = Fact("declared" if durable else "absent", None, fact.span) if not fact.unknown else fact
         good = self.facts.good(known, name, f"{called(process)} keeps its state in memory", process.place,
                                f"keep the state of {called(process)} in a store")  # fmt: skip

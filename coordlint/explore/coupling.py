@@ -179,8 +179,8 @@ class Coupler:
         self.pair = pair
         self.changed = changed
         self.assumed = assumed
-        compiled = compile_scene(index, pair.scenes[0])
-        both = (compiled, compiled if pair.same else compile_scene(index, pair.scenes[1]))
+        compiled = compile_scene(index, pair.scenes[0], stores=False)
+        both = (compiled, compiled if pair.same else compile_scene(index, pair.scenes[1], stores=False))
         scene = pair.scenes[0]._replace(name=pair.name)
         self.out = Coupled(scene, compiled.facts, compiled.system, Tables(), halves=both)
         self.halves = [Half(self, number, half) for number, half in enumerate(both)]

@@ -5,7 +5,7 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.effects import entity_text
@@ -14,6 +14,8 @@ from coordlint.explore.parts import HUNG, LATE, STANDING, TWICE, TWICE_UNDONE, U
 from coordlint.explore.rests import Rests
 from coordlint.explore.scene import Compiled
 from coordlint.explore.search import Search
+from coordlint.explore.silence import Silence, waits_once
+from coordlint.explore.story import lane
 from coordlint.explore.violation import Violation, folded, kept
 from coordlint.source import Span
 from coordlint.system import Action, Flow, Message, MessageUse, Step
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from coordlint.explore.threads import Thread
 
 
-class Judge(Rests):
+class Judge(Rests, Silence):
     """Judges the states of one compiled scene."""
 
     space: Space
@@ -49,7 +51,14 @@ class Judge(Rests):
         if missing is not None:
             return [missing]
         self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
-        told = folded(kept([*self.plain(search), *self._at_rest(search)]))
+        silent = any(kind.loss == "omission" for kind in self.compiled.tables.kinds)
+        ends = [
+            *self._hits(search),
+            *self._ends(search, self.omitted(search) if silent else ()),
+            *self._endless(search),
+        ]
+        ends += self.unanswered(search) if silent else ()
+        told = folded(waits_once(kept([*ends, *self._at_rest(search)])))
         return [*told, *self._dead(search), *self._orphans(search, told)]
 
     def plain(self, search: Search) -> list[Violation]:
@@ -59,9 +68,12 @@ class Judge(Rests):
 
     # -------------------------------------------------------------------------------------------- ends
 
-    def _ends(self, search: Search) -> Iterator[Violation]:
+    def _ends(self, search: Search, without: Container[int] = ()) -> Iterator[Violation]:
+        """What is wrong where everything rests, except in some states."""
         seen: set[tuple[str, str]] = set()
         for state in search.terminals:
+            if state in without:
+                continue
             faults = search.layers[state]
             for code, subject, text, damage, place in self.ended(search.space.locals(state)):
                 if (code, subject) in seen:
@@ -71,7 +83,10 @@ class Judge(Rests):
                     continue
                 seen.add((code, subject))
                 code, text = self.cause(code, text, path, subject)
-                yield Violation(code, subject, faults, text, damage, place, tuple(path))
+                held, damage = self.holding(search.space.locals(state), place, damage)
+                yield Violation(code, subject, faults, text, damage, place, tuple(path), held=held)
+
+    # -------------------------------------------------------------------------------------------- how processes end
 
     def wrong(self, locals_: tuple[int, ...]) -> Iterator[tuple[str, str, str, str, Span]]:
         """What is wrong with a vector of local states in which everything rests: code, subject, text, damage, place.
@@ -174,11 +189,6 @@ class Judge(Rests):
 
     # -------------------------------------------------------------------------------------------- ledgers
 
-    def _ledger(self, number: int, locals_: tuple[int, ...]) -> Iterator[tuple[str, Step, str, bool]]:
-        for name, step, part, index in self.deeds[number]:
-            undoable = bool(step.compensation) or any(index in one.of for one in part.undoings)
-            yield name, step, part.codes[locals_[part.number]][index], undoable
-
     def _deeds(self, thread: Thread) -> Iterator[tuple[str, Step, Part, int]]:
         """What the steps of a thread have done by others: name, step, participant, and its place in the ledger."""
         if thread.process.kind != "workflow":
@@ -224,6 +234,9 @@ class Judge(Rests):
             return "B15", text
         if "drop" in whats:
             return "B5", text
+        if "omission" in whats and code == "B2":
+            who = next(lane(self.compiled, move.component) for _, move in path if move.what == "omission")
+            return code, f"{text}: `{who}` never answers"
         ended = (self._text(move) for _, move in path if move.what in {"early", "late"})
         given_up = any("gives up" in words and subject in words for words in ended)
         return ("B11" if code == "B1" and given_up else code), text
@@ -246,7 +259,11 @@ class Judge(Rests):
                 yield Violation(code, f"{thread.name} twice", hit.layer, text, damage, thread.process.place, path)
             else:
                 note = self.compiled.notes[hit.move.choice.note] if hit.move.choice is not None else None
-                if note is not None:
+                store = self.compiled.stores.get(component)
+                if note is not None and store is not None:
+                    damage = f"what was written to `{store.name}` is gone, and the process goes on without it"
+                    yield Violation("B14", note.text, hit.layer, note.text, damage, note.span, path)
+                elif note is not None:
                     damage = f"{self.compiled.scene.name} breaks its promise: {note.text}"
                     yield Violation(
                         "B20", note.text, hit.layer, f"{note.text}, against the declared order", damage, note.span, path

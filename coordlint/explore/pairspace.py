@@ -204,14 +204,14 @@ class Runs:
         if not rows:
             yield Stride(0, Move(0, "drop", kind, to, None, state), state, ())
         for row in rows:
-            if row.price and "publish" in space.without:
+            if row.price and row.fault in space.without:
                 continue
             row = row if used else space.blind(row)
             again = (space.coupled.gates.get(kind, kind),) if row.keep else ()
             emits = tuple(one for one in row.emits if not self.kinds[one].urgent)
             target = space._emit(state + ((row.target - local) << space.offsets[to]), emits + again)
             tells = tuple(one for one in row.emits if self.kinds[one].urgent)
-            move = Move(row.price, "publish" if row.price else "deliver", kind, to, row, target)
+            move = Move(row.price, row.fault if row.price else "deliver", kind, to, row, target)
             yield Stride(row.price, move, self._settled(target, run), tells)
 
     def lowered(self, state: int, level: int) -> int:

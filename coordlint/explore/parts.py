@@ -39,6 +39,9 @@ TALLY = {
 """How often an action has been executed and undone, and what has become of it, see `Effect`."""
 
 
+RARE = "although the design expects that in 0% of all cases"
+"""What a step adds that takes such an outcome."""
+
 ONCE = -2
 """The site of a deed that happens once in a scene: the next turn of a timer."""
 
@@ -52,6 +55,8 @@ class Course(NamedTuple):
         effects: it changes something.
         trail: the actions passed.
         follows: those of `emits` that follow from what it writes, so that no crash can forget them.
+        rare: it takes an outcome that is declared never to come (`0%`), which is a fault.
+        touches: what the observers of stores in memory hear of it.
     """
 
     ok: bool
@@ -59,6 +64,13 @@ class Course(NamedTuple):
     effects: bool
     trail: tuple[int, ...]
     follows: frozenset[int] = frozenset()
+    rare: bool = False
+    touches: tuple[int, ...] = ()
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """What makes it differ from others, the price last."""
+        return self.ok, self.emits, self.effects, self.touches, self.rare
 
 
 class Deed(NamedTuple):
@@ -143,16 +155,18 @@ class Part:
         deed, code = self.deeds[index], codes[index]
         compiler = self.compiler
         courses = compiler.courses(deed.process, deed.message)
-        good = [course for course in courses if course.ok] or courses
+        usual = [course for course in courses if not course.rare]
+        good = [course for course in usual if course.ok] or usual
         if deed.site == ONCE:
             for course in courses if code == NEW else ():
                 after = _with(codes, index, DONE)
-                yield self._row(after, course.emits, caller, True, f"{deed.name} has its turn", deed, course.trail)
+                text = f"{deed.name} has its turn"
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, course=course)
             return
         if not deed.tracked:
             for course in courses:
                 text = f"{deed.name} is handled" if course.ok else f"{deed.name} is refused"
-                yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail)
+                yield self._row(codes, course.emits, caller, course.ok, text, deed, course.trail, course=course)
                 yield from self._interrupted(codes, course, kind, caller, deed)
             return
         guarded, facts = compiler.deduplicates(deed)
@@ -163,7 +177,7 @@ class Part:
                     text = f"{deed.name} is {deed.done}" + (" after its compensation" if code == EMPTIED else "")
                 else:
                     after, text = _with(codes, index, REFUSED), f"{deed.name} is refused"
-                yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail)
+                yield self._row(after, course.emits, caller, course.ok, text, deed, course.trail, course=course)
                 yield from self._interrupted(after, course, kind, caller, deed)
         elif code in {DONE, LATE} and guarded:
             again, why = compiler.repeats(deed)
@@ -176,9 +190,8 @@ class Part:
         elif code in {DONE, LATE}:
             for course in good:
                 after = _with(codes, index, TWICE)
-                yield self._row(
-                    after, course.emits, caller, True, f"{deed.name} is {deed.done} again", deed, course.trail, facts
-                )
+                text = f"{deed.name} is {deed.done} again"
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, facts, course=course)
         elif code == REFUSED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused again", deed, ())
         elif code == UNDONE:
@@ -189,7 +202,7 @@ class Part:
             for course in good:
                 after = _with(codes, index, HUNG)
                 text = f"{deed.name} is {deed.done} after its compensation"
-                yield self._row(after, course.emits, caller, True, text, deed, course.trail, why)
+                yield self._row(after, course.emits, caller, True, text, deed, course.trail, why, course=course)
         elif code == FENCED:
             yield self._row(codes, (), caller, False, f"{deed.name} is refused: its compensation came first", deed, ())
         else:
@@ -201,7 +214,7 @@ class Part:
         """The process crashes between its effects and its publications (T7)."""
         safe, why = self.compiler.publishes_safely(deed.process)
         published = [number for number, one in enumerate(course.emits) if one not in course.follows]
-        if safe or not course.effects or not published:
+        if safe or not course.effects or not published or course.rare:
             return
         keep = self.compiler.redelivers(kind)
         for sent in sorted({0, len(published) - 1}):
@@ -210,7 +223,7 @@ class Part:
             text += " and answers" if caller >= 0 else ""
             note = self.compiler.note(text, deed.span, (*facts, *why), course.trail)
             lost = set(published[sent:])
-            emits = tuple(one for number, one in enumerate(course.emits) if number not in lost)
+            emits = tuple(one for number, one in enumerate(course.emits) if number not in lost) + course.touches
             yield Row(self.at(after), emits, 1, keep, note)
 
     # -------------------------------------------------------------------------------------------- a compensation
@@ -244,21 +257,26 @@ class Part:
         for course in compiler.courses(undoing.process, undoing.message):
             if course.ok:
                 emits = course.emits if after != codes or not guarded or compiler.repeats(deed)[0] else ()
-                yield self._row(after, emits, caller, True, text, deed, course.trail, facts)
+                yield self._row(after, emits, caller, True, text, deed, course.trail, facts, course=course)
                 yield from self._interrupted(after, course, kind, caller, deed, facts)
             else:
-                yield self._row(codes, course.emits, caller, False, f"{name} is refused", deed, course.trail)
+                no = f"{name} is refused"
+                yield self._row(codes, course.emits, caller, False, no, deed, course.trail, course=course)
 
     def _row(
         self, after: tuple[str, ...], emits: tuple[int, ...], caller: int, ok: bool, text: str, deed: Deed,
-        trail: tuple[int, ...], facts: tuple[str, ...] = (),
+        trail: tuple[int, ...], facts: tuple[str, ...] = (), course: Course | None = None,
     ) -> Row:  # fmt: skip
+        """The row of a delivery; with the course if it is carried out, and not only recognised or refused."""
         compiler = self.compiler
+        if course is not None:
+            emits += course.touches
+        rare = course is not None and course.rare
         reply = compiler.reply(caller, ok=ok) if caller >= 0 else ()
         reply += compiler.achieved(deed.message) if ok else ()
         wrong = any(code in WRONG for code in after)
-        note = compiler.note(text, deed.span, facts, trail)
-        return Row(self.at(after), emits + reply, 0, False, note, wrong)
+        note = compiler.note(f"{text}, {RARE}" if rare else text, deed.span, facts, trail)
+        return Row(self.at(after), emits + reply, int(rare), False, note, wrong, "rare" if rare else "publish")
 
 
 def _with(codes: tuple[str, ...], index: int, code: str) -> tuple[str, ...]:
@@ -292,13 +310,7 @@ class Gathering:
                     after = (*bits[:index], 1, *bits[index + 1 :])
                     if all(after) and not all(bits):
                         rows[kind] = tuple(
-                            Row(
-                                numbers[after],
-                                course.emits,
-                                0,
-                                False,
-                                self._note(f"{self.process.name} is complete", course.trail),
-                            )
+                            self._complete(numbers[after], course)
                             for course in self.compiler.courses(self.process, use.message)
                         )
                     else:
@@ -306,6 +318,12 @@ class Gathering:
                         rows[kind] = (Row(numbers[after], (), 0, False, self._note(text, ())),)
             component.rows.append(rows)
             component.acts.append(())
+
+    def _complete(self, target: int, course: Course) -> Row:
+        text = f"{self.process.name} is complete" + (f", {RARE}" if course.rare else "")
+        fault = "rare" if course.rare else "publish"
+        emits = course.emits + course.touches
+        return Row(target, emits, int(course.rare), False, self._note(text, course.trail), fault=fault)
 
     def _note(self, text: str, trail: tuple[int, ...]) -> int:
         return self.compiler.note(text, self.process.place, (), trail)

@@ -206,6 +206,7 @@ class Persistence:
         one = self.tables.components[component]
         targets: set[int] = set()
         emitted: set[int] = set()
+        sent = 0
         for kind, group in one.rows[local].items():
             if not asked_by or self.senders[kind] & ~asked_by:
                 for row in group:
@@ -216,7 +217,7 @@ class Persistence:
             if act.when != "late" and act.when not in self.without and not (calm and act.price):
                 targets.add(act.target)
                 emitted.update(act.emits)
-        sent = 0
+                sent |= self.shared & 1 << component  # an observer that acts by itself hears in the order of that, too
         for kind in emitted:
             sent |= self.into[kind]
         return sorted(targets), sent

@@ -261,7 +261,7 @@ class _Writer:
         """The moves of a component from a local state: number, text, and where they lead."""
         for kind, rows in component.rows[local].items():
             for row in rows:
-                if row.price and "publish" in self.without:
+                if row.price and row.fault in self.without:
                     continue
                 asker, places = self.sides.askers.get(kind, (-1, frozenset[int]()))
                 if asker < 0 or self.sides.blind(row).emits == row.emits:
@@ -279,7 +279,7 @@ class _Writer:
     ) -> Iterable[tuple[int, str, int]]:  # fmt: skip
         """The ways in which a row may happen, under a condition."""
         one = self.tables.kinds[kind]
-        what = "publish" if row.price else "deliver"
+        what = row.fault if row.price else "deliver"
         yield self._delivery(number, local, kind, row, what, row.price, keeps=row.keep, when=when)
         if not row.price and one.copies and not row.keep and "copy" not in self.without:
             yield self._delivery(number, local, kind, row, "copy", 1, keeps=True, when=when)

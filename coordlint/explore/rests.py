@@ -190,6 +190,8 @@ class Rests:
             "publish": f"the service crashes before `{name}` has all its consequences",
             "park": f"`{name}` is set aside",
             "lose": f"`{name}` is lost",
+            "forget": f"the broker restarts, and `{name}` is gone",
+            "omission": f"nobody answers `{name}`",
             "overtake": f"`{name}` comes too early",
         }.get(move.what, self._text(move))
         end = "without success or failure" if flow.failure is not None else "without success"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Kind, Tables
 from coordlint.source import Span
-from coordlint.system import EntityUse, Fact, Flow, Message, MessageUse, Process, System, Workflow
+from coordlint.system import EntityUse, Fact, Flow, Message, MessageUse, Process, Store, System, Workflow
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Gathering, Part
@@ -181,6 +181,7 @@ class Compiled:
         parts: by component number.
         kind_facts: the unknown facts by which a kind is copied, lost or dropped.
         gatherings: the joined triggers.
+        stores: the observers of stores in memory, by component number.
         goals: the observer of a flow: its component number and the set of what has been seen, by local state.
     """
 
@@ -193,6 +194,7 @@ class Compiled:
     parts: dict[int, Part] = field(default_factory=dict)
     kind_facts: dict[int, tuple[str, ...]] = field(default_factory=dict)
     gatherings: list[Gathering] = field(default_factory=list)
+    stores: dict[int, Store] = field(default_factory=dict)
     goals: tuple[int, list[frozenset[int]]] | None = None
     orders: tuple[int, list[str]] | None = None
     kinds: dict[tuple[object, ...], int] = field(default_factory=dict)

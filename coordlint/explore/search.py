@@ -32,6 +32,7 @@ class Search:
     Attributes:
         came: from where each known state was reached first.
         layers: the layer of each known state.
+        silent: the states that were reached first because somebody does not answer.
         terminals: the states without a free move, in the order in which they were found.
         hits: the first move into each wrong local state, by component and local state.
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
@@ -47,6 +48,7 @@ class Search:
         self.came: dict[int, int] = {}
         self.layers: dict[int, int] = {space.initial: 0}
         self.free: dict[int, list[int]] = {}
+        self.silent: set[int] = set()
         self.terminals: list[int] = []
         self.hits: dict[tuple[int, int], Hit] = {}
         self.fired: dict[int, tuple[int, Row | Act]] = {}
@@ -62,32 +64,43 @@ class Search:
         """Search all layers up to that many faults; yields each layer's number when it is complete."""
         frontier = [self.space.initial]
         for layer in range(faults + 1):
-            for state, before in self._faults().items():
-                self.layers[state] = layer
-                self.came[state] = before
-                frontier.append(state)
-            if not frontier:
+            known = len(self.layers)
+            # Where nobody answers, the same may have come about otherwise, and that says more.
+            for silent, entering in enumerate(self._faults()):
+                for state, before in entering.items():
+                    if state not in self.layers:
+                        self.layers[state] = layer
+                        self.came[state] = before
+                        frontier.append(state)
+                        if silent:
+                            self.silent.add(state)
+                while frontier:
+                    frontier = self._advance(frontier, layer, last=layer == faults)
+                    if len(self.layers) > self.limit:
+                        self.cut = True
+                        return
+            if layer and len(self.layers) == known:
                 self.complete = faults
                 return
-            while frontier:
-                frontier = self._advance(frontier, layer, last=layer == faults)
-                if len(self.layers) > self.limit:
-                    self.cut = True
-                    return
             self.complete = layer
             yield layer
 
-    def _faults(self) -> dict[int, int]:
-        """The states that one more fault leads to, each with the state before it; only worked out if they are asked for."""
+    def _faults(self) -> tuple[dict[int, int], dict[int, int]]:
+        """The states that one more fault leads to, each with the state before it, and those where it is that nobody answers.
+
+        They are only worked out if they are asked for.
+        """
         layers, faults = self.layers, self.space.faults
         found: dict[int, int] = {}
+        silent: dict[int, int] = {}
         for state, fan in self._open:
-            for difference in faults(fan, state):
+            for difference, move in zip(faults(fan, state), fan.paid, strict=True):
                 target = state + difference
-                if target not in layers and target not in found:
-                    found[target] = state
+                into = found if move.what != "omission" else silent
+                if target not in layers and target not in into:
+                    into[target] = state
         self._open.clear()
-        return found
+        return found, silent
 
     def _advance(self, frontier: list[int], layer: int, *, last: bool) -> list[int]:
         """Visit states; returns those that were reached from them for the first time without a further fault."""

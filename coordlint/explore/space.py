@@ -26,8 +26,8 @@ QUEUE_BITS = 14
 class Move(NamedTuple):
     """One step: its price in faults, what it was, and the state behind it.
 
-    `what`: deliver, copy, drop, lose, park, overtake, or the `when` of an act. `kind` is the message (-1 for an act),
-    `component` who moved, `choice` the number of the row or act.
+    `what`: deliver, copy, drop, overtake, the `loss` of the kind, the `fault` of the row, or the `when` of the act. `kind` is
+    the message (-1 for an act), `component` who moved, `choice` the number of the row or act.
     """
 
     price: int
@@ -92,8 +92,8 @@ class Space:
         tables: what to interpret.
         inert: apply R2.
         persistent: apply R4.
-        without: faults that do not happen: copy, lose, park, overtake, early, crash, publish (a crash between the effects
-            and the publication).
+        without: faults that do not happen, by the names that moves have: copy, overtake, early, crash, and those of
+            `Kind.loss` and `Row.fault`.
 
     Attributes:
         initial: the first state.
@@ -397,10 +397,10 @@ class Space:
         found: list[Step] = []
         rows = self.tables.rows(kind, local)
         for row in rows:
-            if row.price and "publish" in self.without:
+            if row.price and row.fault in self.without:
                 continue
             delta = (row.target - local) << offset
-            what = "publish" if row.price else "deliver"
+            what = row.fault if row.price else "deliver"
             doubt = self.doubt(row, to, local)
             found.append(Step(row.price, what, kind, to, row, delta - (0 if row.keep else taken), row.emits, doubt))
             if one.copies and not row.keep and not row.price and "copy" not in self.without:

@@ -36,11 +36,15 @@ class Spot(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What happens from one rest to the next: what is emitted, and the actions passed."""
+    """What happens from one rest to the next: what is emitted, and the actions passed.
+
+    `rare`: on the way, a branch is taken that is declared never to be (`0%`), which is a fault.
+    """
 
     spot: Spot
     emits: tuple[int, ...]
     trail: tuple[int, ...]
+    rare: bool = False
 
 
 def turn(action: Action, edge: Edge, turns: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...] | None:

@@ -21,6 +21,8 @@ FAULTS = {
     "copy": "a crash before the acknowledgement: the message will be delivered again",
     "lose": "{what} is lost",
     "park": "{what} ends in the dead-letter channel",
+    "forget": "the broker restarts, and {what}, which it keeps in memory only, is gone",
+    "omission": "{to} never answers {what}",
     "overtake": "the message overtakes another one of its channel",
 }
 """What faults without a sentence of their own say."""
@@ -416,7 +418,7 @@ class Tale:
         if move.what == "drop":
             text = f"nothing takes {what} here: it is dropped"
         elif move.what in FAULTS:
-            fault = FAULTS[move.what].format(what=what)
+            fault = FAULTS[move.what].format(what=what, to=lane(compiled, move.component))
             text = fault if note is None else f"{text}; {fault}"
         if bad and move.choice is not None:
             text = "; ".join((text, *self._heard(event)))

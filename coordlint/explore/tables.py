@@ -21,7 +21,8 @@ class Kind(NamedTuple):
         name: for people.
         to: the number of the component that takes it.
         copies: the broker may deliver it again (fault `copy`).
-        loss: how it may get lost: `lost`, `parked` (in a dead-letter channel), or empty if it cannot.
+        loss: how it may come to nothing: `lose`, `park` (in a dead-letter channel), `forget` (its broker restarts), `omission`
+            (whoever takes it never answers), or empty if it cannot.
         patient: where no row takes it yet, it waits; otherwise it is dropped there.
         urgent: taken at once, before anything else happens: a note to an observer.
         queue: the number of the queue that keeps its order, or -1.
@@ -41,7 +42,9 @@ class Kind(NamedTuple):
 class Row(NamedTuple):
     """What a delivery may do: go to `target` and emit. `keep` leaves the message where it was; `note` says what happened.
 
-    `price` is the number of faults (0 or 1). `error` marks a row whose target is wrong by itself.
+    `price` is the number of faults (0 or 1), and `fault` the name of the fault if there is one: `publish` (a crash between the
+    effects and the publication) or `rare` (an outcome that is declared never to come). `error` marks a row whose target is
+    wrong by itself.
     """
 
     target: int
@@ -50,6 +53,7 @@ class Row(NamedTuple):
     keep: bool = False
     note: int = -1
     error: bool = False
+    fault: str = "publish"
 
 
 class Act(NamedTuple):

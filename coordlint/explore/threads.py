@@ -170,8 +170,13 @@ class Thread:
     def _row(
         self, rows: dict[int, list[Row]], kind: int, run: Run, text: str, at: int, facts: tuple[str, ...] = ()
     ) -> None:
-        note = self.compiler.note(text, self.actions[at].span, facts, run.trail)
         target = self.at(run.spot)
+        if run.rare:
+            note = self.compiler.note(f"{text}; it goes on a way that the design expects in 0% of all cases",
+                                      self.actions[at].span, facts, run.trail)  # fmt: skip
+            rows.setdefault(kind, []).append(Row(target, run.emits, 1, False, note, fault="rare"))
+            return
+        note = self.compiler.note(text, self.actions[at].span, facts, run.trail)
         rows.setdefault(kind, []).append(Row(target, run.emits, 0, False, note, run.spot.where[0] == "twice"))
         forgets = self._forgets
         kept = run.emits if forgets is None else tuple(one for one in run.emits if self.compiler.stays_inside(one))
@@ -183,6 +188,8 @@ class Thread:
     def _act(
         self, acts: list[Act], spot: Spot, run: Run, when: str, price: int, text: str, at: int, depth: int = -1
     ) -> None:
+        if run.rare:
+            return  # one move is one fault at most: right behind a timer or a crash, a branch of 0% is not taken
         note = self.compiler.note(text, self.actions[at].span, (), run.trail)
         target = self.at(run.spot)
         depth = self.depth * 2 + 1 if depth < 0 else depth
@@ -322,7 +329,7 @@ class Thread:
         """The limit of the whole workflow; it fires only where no inner limit can."""
         process = self.process
         action = self.actions[spot.where[1]]
-        if not process.fact("timeout").declared or process.kind != "workflow" or self.parent is not None:
+        if not self.compiler.has_limit(process) or process.kind != "workflow" or self.parent is not None:
             return
         if action.region != "main" or any(act.when in {"late", "early"} for act in acts):
             return
@@ -337,7 +344,7 @@ class Thread:
         else:
             runs = list(self._undo(away, (), (), self.on_failure))
         for run in runs:
-            text = f"the limit of {self.name} expires: `{process.fact('timeout').text}`"
+            text = f"the limit of {self.name} expires: `{process.fact('timeout').text or 'timeout'}`"
             self._act(acts, spot, run, "late", 0, text, action.id, depth=self.depth * 2)
             what = f"{text}, although an answer may be on its way"
             self._act(acts, spot, run, "early", 1, what, action.id, depth=self.depth * 2)
@@ -363,7 +370,13 @@ class Thread:
         seen: frozenset[int],
     ) -> Iterator[Run]:
         turns = turn(action, edge, spot.turns)
-        if turns is None or edge.chance == 0:
+        if turns is None:
+            return
+        if edge.chance == 0:
+            usual = edge._replace(chance=None)
+            yield from (
+                one._replace(rare=True) for one in self._along(action, usual, spot, emits, trail, seen) if not one.rare
+            )
             return
         if turns != spot.turns:
             spot, seen = spot._replace(turns=turns), frozenset()
@@ -420,8 +433,9 @@ class Thread:
             published = self.compiler.published(action) if kind == "emit" else [()]
             if kind == "send":
                 emits = emits + self.compiler.request(action)
-            elif kind == "write":
-                emits = emits + self.compiler.changed(action)
+            elif kind in {"read", "write"}:
+                emits = emits + self.compiler.touched(action, emits)
+                emits = emits + (self.compiler.changed(action) if kind == "write" else ())
             for heard in published:
                 for edge in action.edges:
                     if edge.kind != "timeout":

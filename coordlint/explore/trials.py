@@ -16,7 +16,7 @@ from coordlint.explore.spots import TooLargeError
 from coordlint.explore.story import tell
 from coordlint.explore.verify import Settings, Told, Verification
 from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
-from coordlint.finding import Run
+from coordlint.finding import KINDS_OF_FAULTS, Run
 
 if TYPE_CHECKING:
     from coordlint.explore.scene import Compiled
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FAULTS = 1
 """So many faults may happen in a run."""
+
+ON_THE_WAY = frozenset(KINDS_OF_FAULTS) - {"omission"}
+"""Faults of messages and hosts; whoever does not answer has got the message."""
 
 STATES = 5_000
 """So many states a scene may have; it takes about 50 ms."""
@@ -45,10 +48,12 @@ class Trial(NamedTuple):
     Attributes:
         word: `shown`, or `refuted`.
         run: the run that shows it.
+        held: it shows it only by what is left done where something else goes wrong.
     """
 
     word: Literal["shown", "refuted"]
     run: Run | None = None
+    held: bool = False
 
     @property
     def faults(self) -> int:
@@ -79,11 +84,15 @@ class Trials:
         """What the runs say about a claim; None if they leave it open."""
         if claim.both is not None:
             return self._both(claim)
-        shown = [told for told in self._certain() if _is_same(claim, told)]
+        known = [*self._certain(), *self.verification.folded]
+        shown = [told for told in known if _is_same(claim, told)]
+        held = not shown
+        if held:
+            shown = [told for told in known if not set(claim.held).isdisjoint(told.violation.held)]
         told = min(shown, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
         if told is None:
             return None
-        return Trial("shown", told.run)
+        return Trial("shown", told.run, held)
 
     def same(self, claim: Claim) -> list[Told]:
         """The violations that say what a claim says, or follow from it."""
@@ -185,7 +194,7 @@ def _is_same(claim: Claim, told: Told) -> bool:
         return False
     if any(_overlap(place, told.violation.place) for place in claim.places):
         return True
-    faults = [step for step in told.steps if step.fault]
+    faults = [step for step in told.steps if step.fault and step.move in (claim.faults or ON_THE_WAY)]
     return any(
         step.message in claim.messages or any(_overlap(place, step.span) for place in claim.places) for step in faults
     )

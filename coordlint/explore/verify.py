@@ -20,7 +20,7 @@ from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TURNS, TooLargeError
 from coordlint.explore.story import tell_violation
 from coordlint.explore.survey import survey
-from coordlint.explore.violation import CURED_BY_ORDER, Violation
+from coordlint.explore.violation import CURED_BY_ORDER, FOR_AN_ANSWER, Violation
 from coordlint.finding import Label, Run, Step
 from coordlint.system import Message
 
@@ -41,7 +41,7 @@ class Settings(NamedTuple):
     Attributes:
         faults: how many faults may happen in one run.
         limit: how many states a scene may have.
-        without: kinds of faults that do not happen: copy, lose, park, overtake, early, crash, publish.
+        without: kinds of faults that do not happen, of `KINDS_OF_FAULTS`.
         flow: only the scene of this flow or workflow.
         total: how many states all scenes may have together; those that come after it are not searched.
         candidates: also look for what happens if unknown facts are against the design.
@@ -68,9 +68,6 @@ class Settings(NamedTuple):
     progress: Callable[[str], None] | None = None
     many: int = 0
     thorough: bool = False
-
-
-KINDS_OF_FAULTS = ("copy", "lose", "park", "overtake", "early", "crash", "publish")
 
 
 class Verdict(NamedTuple):
@@ -157,6 +154,11 @@ class Verification:
     Args:
         memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
         amended: the design with some edits, None if they do not fit; without it only facts are tried as repairs.
+
+    Attributes:
+        verdicts: one for each scene and pair.
+        told: the violations, one for each cause.
+        folded: of short runs (`whole`), those that are folded into others.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class Verification:
         self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
+        self.folded: list[Told] = []
         self._memory = memory
         self._spent = 0
         found = list(self.scenes())
@@ -250,6 +253,8 @@ class Verification:
             if one.code in CURED_BY_ORDER and any(text.startswith("an order for ") for text in repairs):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
+            if settings.whole:
+                self.folded += [self._tell(compiled, search, also.whole, (), (), 0) for also in one.also]
         # Without unknown facts there is only one way to compile the scene.
         wanted = settings.candidates and not settings.strict and compiled.facts.unknown
         if wanted and not any(one.code == "B21" for one in certain):
@@ -377,7 +382,7 @@ class Verification:
         for _, move in (*one.path, *one.repeats):
             if move.choice is not None and move.choice.note >= 0:
                 yield from compiled.notes[move.choice.note].facts
-            if move.what in {"copy", "lose", "drop", "overtake"} and move.kind >= 0:
+            if move.what in {"copy", "lose", "omission", "drop", "overtake"} and move.kind >= 0:
                 yield from compiled.kind_facts.get(move.kind, ())
 
     def _with(
@@ -457,7 +462,7 @@ def _lasting(one: Violation) -> list[tuple[str, str]]:
 def _without(one: Violation, known: set[str]) -> Violation | None:
     """A violation without the subjects that are told already; None if nothing is left of it."""
     left = tuple(also for also in one.also if also.subject not in known)
-    if one.subject not in known:
+    if known.isdisjoint((one.subject, one.subject.removesuffix(FOR_AN_ANSWER))):
         return one._replace(also=left)
     return None
 
@@ -470,6 +475,8 @@ def _touched(compiled: Compiled, one: Violation) -> set[str]:
     for _, move in (*one.path, *one.repeats):
         if move.component in compiled.threads:
             processes[compiled.threads[move.component].process] = None
+        elif move.component in compiled.stores:
+            found.add(f"store {compiled.stores[move.component].name}")
         elif move.component in compiled.parts:
             part = compiled.parts[move.component]
             for process in (*(deed.process for deed in part.deeds), *(one.process for one in part.undoings)):

@@ -23,6 +23,7 @@ class Violation(NamedTuple):
         path: the moves that lead to it, each with the state before it.
         repeats: the moves that repeat for ever behind it.
         also: what else the same cause brings about.
+        held: the steps whose effect is there when it has come to its end, which nobody will undo: their places.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Violation(NamedTuple):
     path: tuple[tuple[int, Move], ...] = ()
     repeats: tuple[tuple[int, Move], ...] = ()
     also: tuple[Also, ...] = ()
+    held: tuple[Span, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -42,15 +44,19 @@ class Violation(NamedTuple):
 
 
 class Also(NamedTuple):
-    """A violation that is folded into another one of the same cause: its subject, the fact, its place."""
+    """A violation that is folded into another one of the same cause: its subject, the fact, its place, and all of it."""
 
     subject: str
     text: str
     place: Span
+    whole: Violation
 
 
 FOLDED = frozenset({"B13", "B14", "B16"})
 """Causes that concern many waits alike: one finding for each process, with the others named in it."""
+
+FOR_AN_ANSWER = " for an answer"
+"""What the subjects of waits end with that last for ever because somebody does not answer."""
 
 ON_THE_WAY = frozenset({"B7", "B8", "B9", "B10"})
 """Properties of single states; what follows from their violation in the end is the same finding."""
@@ -86,7 +92,7 @@ def folded(found: list[Violation]) -> list[Violation]:
             key = ("flow", one.code)
         if key in first:
             main = told[first[key]]
-            also = Also(one.subject, one.text, one.place)
+            also = Also(one.subject, one.text, one.place, one)
             told[first[key]] = main._replace(also=(*main.also, also))
         else:
             first[key] = len(told)

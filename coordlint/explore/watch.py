@@ -47,7 +47,7 @@ def watched(
             return ()
         if isinstance(choice, Row) and choice.target == local and (component, kind) in tracked:
             return ()  # recognised or refused: the actions are those of the first time
-        cut_off = isinstance(choice, Row) and bool(choice.price)
+        cut_off = isinstance(choice, Row) and choice.price > 0 and choice.fault == "publish"
         found = []
         for action in trail:
             if cut_off and compiled.system.actions[action].kind not in {"write", "act"}:

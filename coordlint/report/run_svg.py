@@ -30,7 +30,18 @@ from coordlint.report.drawing import (
     width,
 )
 from coordlint.report.drawing import number as rounded
-from coordlint.report.runs import LOST, Line, closing, effect, is_underway, lines, needs, participants, place, sentence
+from coordlint.report.runs import (
+    TAKEN_BY_NOBODY,
+    Line,
+    closing,
+    effect,
+    is_underway,
+    lines,
+    needs,
+    participants,
+    place,
+    sentence,
+)
 from coordlint.report.sequence import LONGEST, SIZE, Frame, Lifelines, framed
 
 if TYPE_CHECKING:
@@ -140,7 +151,7 @@ class _Drawing(Lifelines):
         if self._slants(step) and a != b:
             near = self.column[step.receiver]
             return (near, near + 1, self._room(step) + 30) if near == a else (near - 1, near, self._room(step) + 30)
-        short = 1 / SHORT if step.move in LOST else 1
+        short = 1 / SHORT if step.move in TAKEN_BY_NOBODY else 1
         return a, max(b, a + 1), (self._room(step) + 34) * short if a != b else self._room(step) + 46
 
     def _slants(self, step: Step) -> bool:
@@ -230,7 +241,7 @@ class _Drawing(Lifelines):
             found.append("slanted: on its way while others went by")
         if any(step.copy_of and self._is_drawn(step) for step in steps):
             found.append("dashed: the same message once more")
-        if any(step.move in LOST for step in steps):
+        if any(step.move in TAKEN_BY_NOBODY for step in steps):
             found.append("✕ never taken")
         if any(step.fault for step in steps):
             found.append("flash: a fault")
@@ -263,7 +274,7 @@ class _Drawing(Lifelines):
             tip = row.level - 4
             pen.fill(f"M{rounded(x - 4)} {rounded(tip)}a4 4 0 1 1 8 0a4 4 0 1 1 -8 0z", color)
         if step.fault:
-            lost = step.move in LOST and self._is_drawn(step)
+            lost = step.move in TAKEN_BY_NOBODY and self._is_drawn(step)
             pen.fill(_flash(self._reach(step)[0] + 6 if lost else x, tip), EVENT)
         words = [label(line.number, 23, row.level - 4, 40, size=SMALL, fill=SOFT, text_anchor="middle")]
         y = row.top + 15
@@ -296,7 +307,7 @@ class _Drawing(Lifelines):
         """Where the arrow of a step ends; that of a lost message stops short."""
         start, end = self.x[self.column[step.sender]], self.x[self.column[step.receiver]]
         origin, level = self._origin(step), self.rows[step.number].level
-        if step.move in LOST:
+        if step.move in TAKEN_BY_NOBODY:
             return start + (end - start) * SHORT, origin + (level - origin) * SHORT
         return end - (1 if end > start else -1), level
 
@@ -309,7 +320,7 @@ class _Drawing(Lifelines):
         origin = self._origin(step)
         thick = 1.0 if step.reply else 1.6
         filled = not step.reply
-        lost = step.move in LOST
+        lost = step.move in TAKEN_BY_NOBODY
         reach, level = self._reach(step)
         angle = math.atan2(level - origin, reach - start)
         to = f"H{rounded(reach - direction)}" if level == origin else f"L{rounded(reach - direction)} {rounded(level)}"

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from coordlint.finding import LOST
 from coordlint.report.drawing import shown
 from coordlint.report.sequence_text import entity
 from coordlint.report.style import count, one_line, width
@@ -24,7 +25,7 @@ LANES = 6
 GAP, WIDEST = 16, 26
 """Columns between two lanes: usually, and where a name asks for more."""
 
-LOST = frozenset({"lose", "park", "drop"})
+TAKEN_BY_NOBODY = LOST | {"drop"}
 """Moves by which a message comes to nothing."""
 
 BESIDE = 66
@@ -37,10 +38,13 @@ FAULTS = {
     "copy": "a redelivery",
     "crash": "a crash of a host",
     "early": "a late answer",
+    "forget": "a restart of the broker",
     "lose": "a lost message",
+    "omission": "no answer",
     "overtake": "an overtaken message",
     "park": "a message set aside",
     "publish": "a crash before publishing",
+    "rare": "an outcome of 0%",
 }
 """The faults by the moves of steps, for titles."""
 
@@ -336,7 +340,7 @@ class Diagram:
         start, end = self.middle.get(one_line(step.sender), -1), self.middle[one_line(step.receiver)]
         if step.message and start >= 0 and start != end:
             self._arrow(row, start, end, line)
-            if step.bad or (step.fault and step.move not in LOST):
+            if step.bad or (step.fault and step.move not in TAKEN_BY_NOBODY):
                 row[end] = mark
         else:
             row[end] = mark
@@ -348,7 +352,7 @@ class Diagram:
         low, high = min(start, end) + 1, max(start, end)
         row[low:high] = list(f"{_cut(_label(line), high - low - 2):{stroke}^{high - low}}")
         tip = high - 1 if end > start else low
-        row[tip] = "x" if step.move in LOST else ">" if end > start else "<"
+        row[tip] = "x" if step.move in TAKEN_BY_NOBODY else ">" if end > start else "<"
         if len(line.steps) > 1:
             row[low if end > start else high - 1] = "<" if end > start else ">"
 
@@ -402,7 +406,7 @@ def mermaid(run: Run, title: str = "") -> str:
         drawn = bool(step.message and step.sender)
         if drawn:
             sign = "--x" if step.copy_of else "-x"
-            if step.move not in LOST:
+            if step.move not in TAKEN_BY_NOBODY:
                 sign = "-->>" if step.copy_of or step.reply else "->>"
             again = f" (the same as in {step.copy_of})" if step.copy_of else ""
             label = f"{step.message} {step.reply}".rstrip()

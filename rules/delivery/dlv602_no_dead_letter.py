@@ -173,7 +173,11 @@ def _missing(design: Design, channel: Channel, fact: Fact, arrivals: list[Arriva
         fix=_fix(design, channel, fact, clause),
         subject=f"channel {channel.name}",
         levels=_levels(fact, [arrival.process for arrival in arrivals], critical),
-        claim=Claim(("B1", "B2"), messages=frozenset(arrival.use.message.name for arrival in arrivals)),
+        claim=Claim(
+            ("B1", "B2"),
+            messages=frozenset(arrival.use.message.name for arrival in arrivals),
+            faults=frozenset({"lose", "park"}),
+        ),
     )
 
 

@@ -119,5 +119,9 @@ def _finding(design: Design, channel: Channel, views: list[FlowView]) -> Finding
         silence="`delivery at-least-once`" if at_most_once else "no `in-memory`",
         fix=Fix("deliver at least once", (Edit(fact.span, "delivery at-least-once"),)) if at_most_once else None,
         subject=f"channel {channel.name}",
-        claim=Claim(("B1", "B2"), messages=frozenset(arrival.use.message.name for arrival in arrivals)),
+        claim=Claim(
+            ("B1", "B2"),
+            messages=frozenset(arrival.use.message.name for arrival in arrivals),
+            faults=frozenset({"lose" if at_most_once else "forget"}),
+        ),
     )

@@ -83,7 +83,8 @@ reaction to an event published there; `recovery forward`; a step with `no compen
 SAG302 judges. A failure that is handled (`optional`, `fallback`, a failure block that goes on) and one of `0%` do not count.
 
 A failure that is declared, or a declared `no compensation`, is a warning. Where a later step merely might fail, the finding is
-information in the default profile. An orchestration without any compensation gets one finding. Where all of it happens in one
+information in the default profile. A run bears it out that ends in failure with the step done, or in which the process waits for
+ever with the step done; the latter leaves its severity as it is. An orchestration without any compensation gets one finding. Where all of it happens in one
 service and one store, a local transaction could do the job, and the finding is a hint.
 
 ## References
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
 
     from coordlint.analysis.sagas import Gap, Saga
     from coordlint.design import Design
+    from coordlint.source import Span
 
 CANDIDATE = "I/W/E"
 LOCAL = "H/H/H"
@@ -159,7 +161,7 @@ def _of_step(gap: Gap, levels: str) -> Finding:
         silence=f'`no compensation "why"` at {step.label}',
         subject=path(step.step),
         levels=levels,
-        claim=Claim(HALF_DONE, (step.place,), levels="" if levels == LOCAL else "E/E/E"),
+        claim=_claim((step.place,), levels),
     )
 
 
@@ -179,5 +181,10 @@ def _of_saga(saga: Saga, gaps: list[Gap], levels: str) -> Finding:
         silence='`recovery forward`, or `no compensation "why"` at each step',
         subject=saga.process.path,
         levels=levels,
-        claim=Claim(HALF_DONE, tuple(gap.step.place for gap in gaps), levels="" if levels == LOCAL else "E/E/E"),
+        claim=_claim(tuple(gap.step.place for gap in gaps), levels),
     )
+
+
+def _claim(places: tuple[Span, ...], levels: str) -> Claim:
+    """That a run ends with one of the steps done: failed, or waiting for ever."""
+    return Claim(HALF_DONE, places, held=places, levels="" if levels == LOCAL else "E/E/E")

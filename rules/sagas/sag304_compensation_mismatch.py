@@ -96,6 +96,7 @@ are warnings. There is no word for the order of compensations: it is the reverse
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.effects import entity_text
@@ -137,7 +138,9 @@ def _mismatch(sagas: Sagas, saga: Saga, step: SagaStep) -> Finding | None:
         if handlers and not any(sagas.can_succeed(handler) for handler in handlers):
             cause = next(sagas.failing[handler] for handler in handlers if handler in sagas.failing)
             text = f"`{action.message.name}`, which undoes {step.label}, always fails and undoes nothing"
-            return _finding(step, action, text, (can_fail(cause),))
+            found = _finding(step, action, text, (can_fail(cause),))
+            # Going back, the saga asks again and again.
+            return replace(found, claim=Claim(("B1", "B3", "B10", "B11"), (step.place, action.span)))
     if not (step.requests or step.effects.changes):
         return None  # it undoes what came before it
     if _only_reads(sagas, step):

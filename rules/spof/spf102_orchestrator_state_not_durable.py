@@ -301,6 +301,7 @@ def _volatile_data(
             help=f"keep the data of the process in a durable store too, or carry them in its messages instead of `{store.name}`",
             silence=f"`{store.name}` without `in-memory`",
             subject=f"{process.path} / store {store.name}",
+            claim=Claim(("B14",), tuple(one.span for one in actions)),
         )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coordlint.system import Action
 
 CANDIDATE = "I/W/W"
-"""What only happens if an unknown fact is against the design is worth less."""
+"""What only happens if an unknown fact is against the design, or by an outcome of `0%`, is worth less."""
 
 
 LONGEST = 60
@@ -61,7 +61,7 @@ def _finding(told: Told, help: str) -> Finding:
         run=told.run,
         claim=Claim((one.code,), (one.place,)),
         subject=f"{told.scene.name} / {one.subject.replace('`', '')}",
-        levels=CANDIDATE if told.assumes else "",
+        levels=CANDIDATE if told.assumes or any(step.move == "rare" for step in told.steps) else "",
     )
 
 

@@ -1,13 +1,16 @@
-"""An orchestrator that crashes forgets what it has done.
+"""A crash takes away what a process has done, or the data that it needs to go on.
 
 ## Why
 
 State in memory is gone with the host. The steps that were done stay done, and the restarted orchestrator knows nothing of the
-case: it neither goes on nor goes back.
+case: it neither goes on nor goes back. A process that survives because its state is in a store fares no better if the data that
+it reads were in memory: it looks for the order and finds nothing.
 
 Assumed: a workflow with `state memory` is gone when its host crashes; with `state in STORE` it goes on where it was and
 repeats its request. With `no outbox` it may also save its progress and never send what follows. The run that is shown
-has no timer that would cure it.
+has no timer that would cure it. A store that is `in-memory` is emptied when its owner restarts, or the store itself if it has no
+owner; what counts is data that the same flow has written before, by something other than a projection, which could
+be run again. What else is in the midst of something in that service has to survive, so its workflows need `state in STORE`.
 
 ## Bad
 
@@ -51,7 +54,74 @@ flow Purchase {
 }
 ```
 
+```coord
+store Engine
+store OrdersDb {
+  owner Orders
+  in-memory
+}
+command PlaceOrder, StartOrder, Charge
+external service Shopper { sends Orders.PlaceOrder }
+
+service Orders {
+  outbox
+  handles PlaceOrder {
+    idempotent by order
+    writes OrdersDb.orders
+    sends Orders.StartOrder
+  }
+}
+service Payments {
+  outbox
+  handles Charge { idempotent by order  acts "charges the card" }
+}
+workflow Order in Orders {
+  starts on StartOrder
+  idempotent by order
+  state in Engine
+  reads OrdersDb.orders # VER014
+  step charge calls Payments.Charge { timeout 5s  attempts unlimited }
+}
+
+flow Purchase {
+  starts with PlaceOrder from Shopper
+  succeeds with Order
+}
+```
+
 ## Good
+
+```coord
+store Engine
+store OrdersDb { owner Orders }
+command PlaceOrder, StartOrder, Charge
+external service Shopper { sends Orders.PlaceOrder }
+
+service Orders {
+  outbox
+  handles PlaceOrder {
+    idempotent by order
+    writes OrdersDb.orders
+    sends Orders.StartOrder
+  }
+}
+service Payments {
+  outbox
+  handles Charge { idempotent by order  acts "charges the card" }
+}
+workflow Order in Orders {
+  starts on StartOrder
+  idempotent by order
+  state in Engine
+  reads OrdersDb.orders
+  step charge calls Payments.Charge { timeout 5s  attempts unlimited }
+}
+
+flow Purchase {
+  starts with PlaceOrder from Shopper
+  succeeds with Order
+}
+```
 
 ```coord
 store OrdersDb
@@ -112,4 +182,4 @@ if TYPE_CHECKING:
 @rule("VER014", "amnesia", "E/E/E", evidence="V")
 def check(design: Design) -> Iterator[Finding]:
     """Report violations of the property B14."""
-    yield from findings(design, "B14", "keep the state in a store")
+    yield from findings(design, "B14", "keep the state, and the data that the process reads, in a store on disk")
