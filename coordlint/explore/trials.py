@@ -6,24 +6,30 @@ the design, and otherwise leaves it as it is.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from coordlint.explore.answers import answer
 from coordlint.explore.compiler import compile_scene
+from coordlint.explore.gaps import done_again, left_open
 from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TooLargeError
-from coordlint.explore.story import tell
 from coordlint.explore.verify import Settings, Told, Verification
-from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
+from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, counted, watched
 from coordlint.finding import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coordlint.explore.scene import Compiled
-    from coordlint.finding import Claim
+    from coordlint.finding import Claim, Gap, Twice
     from coordlint.graph import Index
     from coordlint.source import Span
     from coordlint.system import Process
+
+    Watch = Callable[[Compiled], tuple[Compiled, int]]
 
 FAULTS = 1
 """So many faults may happen in a run."""
@@ -57,8 +63,8 @@ class Trial(NamedTuple):
 
     @property
     def length(self) -> tuple[int, int]:
-        """What makes one run better to show than another one: fewer faults, then fewer steps."""
-        return self.faults, len(self.run.steps) if self.run is not None else 0
+        """What makes one run better to show than another one."""
+        return _length(self.run) if self.run is not None else (0, 0)
 
 
 class Trials:
@@ -77,13 +83,18 @@ class Trials:
 
     def of(self, claim: Claim) -> Trial | None:
         """What the runs say about a claim; None if they leave it open."""
-        if claim.both is not None:
-            return self._both(claim)
+        trial = self._both(claim) if claim.both is not None else self._violation(claim)
+        if trial is not None:
+            return trial
+        runs = (self._gap(gap) for gap in claim.gaps)
+        again = (self._twice(twice) for twice in claim.twice)
+        shown = next((run for run in chain(runs, again) if run is not None), None)
+        return Trial("shown", shown) if shown is not None else None
+
+    def _violation(self, claim: Claim) -> Trial | None:
         shown = [told for told in self._certain() if _is_same(claim, told)]
         told = min(shown, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
-        if told is None:
-            return None
-        return Trial("shown", told.run)
+        return Trial("shown", told.run) if told is not None else None
 
     def same(self, claim: Claim) -> list[Told]:
         """The violations that say what a claim says, or follow from it."""
@@ -103,7 +114,7 @@ class Trials:
         best: Trial | None = None
         for scene in self._with(first, then):
             asked = True
-            shown = self._shown(scene, first, then, any_order=claim.any_order)
+            shown = self._shown(scene, claim, first, then)
             if shown is None:
                 refuted = refuted and self._never(scene, first, then, any_order=claim.any_order)
             elif best is None or shown.length < best.length:
@@ -124,56 +135,89 @@ class Trials:
         )
         return [scene for scene in _once(one) if any(scene is known for known in other)]
 
-    def _shown(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> Trial | None:
+    def _shown(self, scene: Scene, claim: Claim, first: frozenset[int], then: frozenset[int]) -> Trial | None:
         """A shortest run with both, in the better case for the design."""
-        adverse = None if self.verification.settings.strict else frozenset[str]()
-        found = self._search(scene, first, then, adverse=adverse)
+        found = self._search(scene, lambda compiled: watched(compiled, first, then), self._adverse)
         if found is None:
             return None
         search, compiled, observer = found
         hits = [search.hits.get((observer, end)) for end in (FIRST_THEN, THEN_FIRST)]
-        if any_order and None in hits:
+        if claim.any_order and None in hits:
             return None
-        hit = max if any_order else min
+        hit = max if claim.any_order else min
         known = [one for one in hits if one is not None]
         if not known:
             return None
         chosen = hit(known, key=lambda one: (one.layer, len(search.path(one.before))))
-        steps = tell(compiled, search.space, [*search.path(chosen.before), (chosen.before, chosen.move)])
-        last = steps[-1:]
-        steps = (*steps[:-1], *(step._replace(bad=True) for step in last))
-        end = "it happens in the other order, too" if any_order else ""
-        return Trial("shown", Run("", scene.name, chosen.layer, steps=steps, end=end, complete=search.complete))
+        path = [*search.path(chosen.before), (chosen.before, chosen.move)]
+        end = "it happens in the other order, too" if claim.any_order else claim.end
+        return Trial("shown", answer(compiled, search, path, observer, end=end))
 
     def _never(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> bool:
         """Whether there is no such run even if every unknown fact is against the design, and calls may break down."""
-        found = self._search(scene, first, then, adverse=None, breakdowns=True)
+        found = self._search(scene, lambda compiled: watched(compiled, first, then, breakdowns=True), None)
         if found is None or found[0].cut or found[0].complete < FAULTS:
             return False
         search, _, observer = found
         ends = [(observer, end) in search.hits for end in (FIRST_THEN, THEN_FIRST)]
         return not (all(ends) if any_order else any(ends))
 
+    @property
+    def _adverse(self) -> frozenset[str] | None:
+        """The unknown facts that are taken for absent."""
+        return None if self.verification.settings.strict else frozenset()
+
     def _search(
-        self,
-        scene: Scene,
-        first: frozenset[int],
-        then: frozenset[int],
-        adverse: frozenset[str] | None,
-        *,
-        breakdowns: bool = False,
+        self, scene: Scene, watch: Watch, adverse: frozenset[str] | None, faults: int = FAULTS
     ) -> tuple[Search, Compiled, int] | None:
         if self._spent >= ALL_STATES:
             return None
         try:
-            compiled, observer = watched(compile_scene(self.index, scene, adverse), first, then, breakdowns=breakdowns)
+            compiled, observer = watch(compile_scene(self.index, scene, adverse))
             search = Search(Space(compiled.tables), STATES)
-            for _ in search.run(FAULTS):
+            for _ in search.run(faults):
                 pass
         except (TooLargeError, TooManyQueueContentsError):
             return None
         self._spent += len(search.layers)
         return search, compiled, observer
+
+    # -------------------------------------------------------------------------------------------- what never happens, or twice
+
+    def _gap(self, gap: Gap) -> Run | None:
+        """A shortest run that rests with a gap."""
+        actions = self.index.system.actions
+        place = actions[min(gap.missing or gap.done)]
+        best: Run | None = None
+        for scene in self._with(gap.done or gap.missing, gap.missing or gap.done):
+            found = self._search(
+                scene,
+                lambda compiled: watched(compiled, gap.done, gap.missing, torn=gap.by == "torn"),
+                self._adverse,
+            )
+            way = left_open(found[1], found[0], found[2], gap) if found is not None else None
+            if found is not None and way is not None:
+                search, compiled, observer = found
+                run = answer(compiled, search, way.path, observer, end=gap.end, missing=(gap.rest, place))
+                best = run if best is None else min(best, run, key=_length)
+        return best
+
+    def _twice(self, twice: Twice) -> Run | None:
+        """A shortest run in which a handler does the same twice for one message."""
+        best: Run | None = None
+        for scene in self._with(twice.actions, twice.actions):
+            found = self._search(scene, lambda compiled: counted(compiled, twice.actions), self._adverse, faults=0)
+            way = done_again(found[1], found[0], found[2], twice) if found is not None else None
+            if found is not None and way is not None:
+                search, compiled, observer = found
+                run = answer(compiled, search, way.path, observer, end=twice.end)
+                best = run if best is None else min(best, run, key=_length)
+        return best
+
+
+def _length(run: Run) -> tuple[int, int]:
+    """What makes one run better to show than another one: fewer faults, then fewer steps."""
+    return run.faults, len(run.steps)
 
 
 def _once(some: list[Scene]) -> list[Scene]:

@@ -92,7 +92,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import shown
-from coordlint.finding import Claim, Finding, Label
+from coordlint.finding import Claim, Finding, Label, Twice
 from coordlint.rule import rule
 
 from ._words import idempotency_fix, judged_by_sagas, keys_of, shortened, who
@@ -155,5 +155,14 @@ def _finding(design: Design, process: Process, effects: list[Action], repeats: l
         fix=idempotency_fix(process, key),
         subject=process.path,
         levels=levels,
-        claim=Claim(("B7", "B8"), (process.place,), levels="" if fact.absent and fact.why else "E/E/E"),
+        claim=Claim(
+            ("B7", "B8"),
+            (process.place,),
+            twice=(
+                Twice(
+                    frozenset((effects[0].id,)), "copy", f"one and the same message makes it `{shown(effects[0])}` twice"
+                ),
+            ),
+            levels="" if fact.absent and fact.why else "E/E/E",
+        ),
     )

@@ -89,7 +89,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import shown
-from coordlint.finding import Claim, Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Gap, Label, Twice
 from coordlint.rule import rule
 from coordlint.source import Edit
 
@@ -115,7 +115,7 @@ def check(design: Design) -> Iterator[Finding]:
         if pair is not None and not _is_done_again(design.delivery, process, pair):
             groups.setdefault((process.service, fact), []).append((process, pair))
     for (service, fact), writes in groups.items():
-        yield _finding(service, fact, writes)
+        yield _finding(design, service, fact, writes)
 
 
 def _is_done_again(delivery: Delivery, process: Process, pair: DualWrite) -> bool:
@@ -125,7 +125,7 @@ def _is_done_again(delivery: Delivery, process: Process, pair: DualWrite) -> boo
     return pair.publishes_first or process.fact("re_emits").declared
 
 
-def _finding(service: Service, fact: Fact, writes: list[tuple[Process, DualWrite]]) -> Finding:
+def _finding(design: Design, service: Service, fact: Fact, writes: list[tuple[Process, DualWrite]]) -> Finding:
     process, pair = writes[0]
     others = len(writes) - 1
     also = f", and so do {others} more" if others > 1 else ", and so does one more" if others else ""
@@ -140,8 +140,47 @@ def _finding(service: Service, fact: Fact, writes: list[tuple[Process, DualWrite
         silence='`outbox`, or `no outbox "why one without the other does no harm"`',
         fix=Fix("add `outbox`", (Edit(fact.span, "outbox"),)) if fact.span is not None and not outside else None,
         subject=process.path if "outbox" in process.facts else f"service {service.name}",
-        claim=Claim(("B13", "B14"), tuple(place for one, two in writes for place in (one.place, two.second.span))),
+        claim=Claim(
+            ("B13", "B14"),
+            tuple(place for one, two in writes for place in (one.place, two.second.span)),
+            gaps=tuple(gap for one, two in writes for gap in _gaps(design, one, two)),
+            twice=tuple(_again(two) for _, two in writes if two.first is not two.second),
+        ),
         levels="I/I/I" if fact.absent and fact.why else "",
+    )
+
+
+def _gaps(design: Design, process: Process, pair: DualWrite) -> Iterator[Gap]:
+    """The one without the other: after a crash between the two, or because whoever is asked behind an announcement is gone."""
+    first, second = shown(pair.first), shown(pair.second)
+    if pair.first is not pair.second:
+        yield Gap(
+            frozenset((pair.first.id,)),
+            frozenset((pair.second.id,)),
+            "torn",
+            f"{who(process)} has not come to `{second}`",
+            f"`{first}` is done, and `{second}` never happens",
+        )
+    for emit, send in design.delivery.announced(process):
+        told, asked = emit.message.name, send.message.name
+        waits = design.index.awaiting.get(send.message, ())
+        if waits and not design.index.started.get(send.message):
+            yield Gap(
+                frozenset((emit.id,)),
+                frozenset(action.id for action in waits),
+                "any",
+                f"nobody has taken the `{asked}` of `{process.service.name}`",
+                f"`{told}` is out, although nobody waits for `{asked}` any more",
+            )
+
+
+def _again(pair: DualWrite) -> Twice:
+    """The crash leaves the first without the second, and the repetition does both again."""
+    first, second = shown(pair.first), shown(pair.second)
+    return Twice(
+        frozenset((pair.first.id,)),
+        "torn",
+        f"`{first}` happens twice, and `{second}` only the second time",
     )
 
 
