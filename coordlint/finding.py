@@ -158,7 +158,8 @@ class Claim(NamedTuple):
         both: two groups of actions, by number, of which it says that one run comes to both; a complete search without such a run
             refutes it.
         any_order: of `both`, it also says that either may be the first.
-        end: of `both`, the damage in one sentence.
+        end: of `both`, the damage in one sentence; `{done}` in it stands for what of the first group has happened.
+        flow: of `both`, the name of the flow whose runs are rather shown than those of others.
         gaps: what it says that a run never comes to; the first of them that a run shows bears it out.
         twice: what it says that a handler does twice for one message; asked behind all others.
         follows: what stands still or never ends well because of it; no run needs to show that.
@@ -171,6 +172,7 @@ class Claim(NamedTuple):
     both: tuple[frozenset[int], frozenset[int]] | None = None
     any_order: bool = False
     end: str = ""
+    flow: str = ""
     gaps: tuple[Gap, ...] = ()
     twice: tuple[Twice, ...] = ()
     follows: tuple[Span, ...] = ()

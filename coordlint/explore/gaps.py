@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.watch import AGAIN, NEITHER, ONLY_FIRST
@@ -88,6 +88,14 @@ def done_again(compiled: Compiled, search: Search, observer: int, twice: Twice) 
                     start = (*search.path(state), (state, move), *after[1:])
                     return Way((*start, (after[-1][1].target, again), *rest[1:]), 1)
     return None
+
+
+def refusals(compiled: Compiled, path: Iterable[tuple[int, Move]]) -> int:
+    """How many moves of a path end a process in failure."""
+    trails = (
+        compiled.notes[move.choice.note].trail for _, move in path if move.choice is not None and move.choice.note >= 0
+    )
+    return sum(any(compiled.system.actions[number].kind == "failed" for number in trail) for trail in trails)
 
 
 def _faults(search: Search) -> Iterator[tuple[int, Move]]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.explore.answers import answer
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.gaps import done_again, left_open
+from coordlint.explore.gaps import done_again, left_open, refusals
+from coordlint.explore.obligations import listed
 from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coordlint.explore.scene import Compiled
+    from coordlint.explore.space import Move
     from coordlint.finding import Claim, Gap, Twice
     from coordlint.graph import Index
     from coordlint.source import Span
@@ -112,7 +114,10 @@ class Trials:
             return None
         asked, refuted = False, True
         best: Trial | None = None
-        for scene in self._with(first, then):
+        asking = sorted(self._with(first, then), key=lambda scene: scene.root.name != claim.flow)
+        for scene in asking:
+            if best is not None and claim.flow and scene.root.name != claim.flow:
+                break
             asked = True
             shown = self._shown(scene, claim, first, then)
             if shown is None:
@@ -150,7 +155,7 @@ class Trials:
             return None
         chosen = hit(known, key=lambda one: (one.layer, len(search.path(one.before))))
         path = [*search.path(chosen.before), (chosen.before, chosen.move)]
-        end = "it happens in the other order, too" if claim.any_order else claim.end
+        end = "it happens in the other order, too" if claim.any_order else _ending(claim.end, compiled, path, first)
         return Trial("shown", answer(compiled, search, path, observer, end=end))
 
     def _never(self, scene: Scene, first: frozenset[int], then: frozenset[int], *, any_order: bool) -> bool:
@@ -185,10 +190,10 @@ class Trials:
     # -------------------------------------------------------------------------------------------- what never happens, or twice
 
     def _gap(self, gap: Gap) -> Run | None:
-        """A shortest run that rests with a gap."""
+        """A shortest run that rests with a gap, rather one in which nobody refuses anything."""
         actions = self.index.system.actions
         place = actions[min(gap.missing or gap.done)]
-        best: Run | None = None
+        runs: list[tuple[int, int, int, int, Run]] = []
         for scene in self._with(gap.done or gap.missing, gap.missing or gap.done):
             found = self._search(
                 scene,
@@ -199,11 +204,14 @@ class Trials:
             if found is not None and way is not None:
                 search, compiled, observer = found
                 run = answer(compiled, search, way.path, observer, end=gap.end, missing=(gap.rest, place))
-                best = run if best is None else min(best, run, key=_length)
-        return best
+                runs.append((run.faults, refusals(compiled, way.path), len(run.steps), len(runs), run))
+        return min(runs)[-1] if runs else None
 
     def _twice(self, twice: Twice) -> Run | None:
         """A shortest run in which a handler does the same twice for one message."""
+        processes = [self.index.system.actions[number].process for number in sorted(twice.actions)]
+        if self._adverse is not None and not any(process.fact("idempotent").absent for process in processes):
+            return None  # where nobody says that it is not, it counts as idempotent
         best: Run | None = None
         for scene in self._with(twice.actions, twice.actions):
             found = self._search(scene, lambda compiled: counted(compiled, twice.actions), self._adverse, faults=0)
@@ -213,6 +221,14 @@ class Trials:
                 run = answer(compiled, search, way.path, observer, end=twice.end)
                 best = run if best is None else min(best, run, key=_length)
         return best
+
+
+def _ending(end: str, compiled: Compiled, path: list[tuple[int, Move]], first: frozenset[int]) -> str:
+    """The damage; `{done}` in it stands for what the run has come to of the first group."""
+    trails = [compiled.notes[move.choice.note].trail for _, move in path if move.choice and move.choice.note >= 0]
+    passed = {number for trail in trails for number in trail}
+    spans = [compiled.system.actions[number].span for number in sorted(first & passed)]
+    return end.replace("{done}", listed([f"`{' '.join(span.text.split())}`" for span in spans]))
 
 
 def _length(run: Run) -> tuple[int, int]:

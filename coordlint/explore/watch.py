@@ -207,7 +207,7 @@ def _cut(
         return None  # the tables have that crash
     sent = {kind for action in actions[:stop] for kind in _sent(part, action)}
     committed = not any(action.kind in {"write", "act"} for action in actions[stop:])
-    text = f"the service crashes behind `{_words(actions[begun])}` and before `{_words(actions[stop])}`"
+    text = f"the service crashes behind {_words(actions[begun])}, before {_words(actions[stop])}"
     note = compiled.note(text, actions[stop].span, compiled.notes[row.note].facts, trail[:stop])
     emits = tuple(one for one in row.emits if one in sent)
     return Row(row.target if committed else local, emits, 1, part.compiler.redelivers(kind), note)
@@ -223,7 +223,10 @@ def _sent(part: Part, action: Action) -> set[int]:
 
 
 def _words(action: Action) -> str:
-    return " ".join(action.span.text.split())
+    if action.kind in {"emit", "send"}:
+        return f"`{action.kind}s {action.message.name}`"
+    words = " ".join(action.span.text.split())
+    return f"`{words}`"
 
 
 def _tracked(compiled: Compiled) -> set[tuple[int, int]]:

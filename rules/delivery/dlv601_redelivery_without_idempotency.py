@@ -160,7 +160,9 @@ def _finding(design: Design, process: Process, effects: list[Action], repeats: l
             (process.place,),
             twice=(
                 Twice(
-                    frozenset((effects[0].id,)), "copy", f"one and the same message makes it `{shown(effects[0])}` twice"
+                    frozenset((effects[0].id,)),
+                    "copy",
+                    f"one and the same message makes it `{shown(effects[0])}` twice",
                 ),
             ),
             levels="" if fact.absent and fact.why else "E/E/E",

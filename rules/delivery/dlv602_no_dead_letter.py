@@ -140,7 +140,9 @@ def check(design: Design) -> Iterator[Finding]:
             yield _uncounted(channel, silent)
         for process in dict.fromkeys(arrival.process for arrival in affected):
             if process.fact("dead_letter").absent:
-                yield _refused(channel, process, critical, unheard(design, (a for a in affected if a.process is process)))
+                yield _refused(
+                    channel, process, critical, unheard(design, (a for a in affected if a.process is process))
+                )
 
 
 def _matters(design: Design, arrival: Arrival) -> bool:

@@ -7,7 +7,8 @@ an order that never came to be; either way the services disagree for good, becau
 stores the message in the same transaction as the data, and a relay publishes it afterwards, at least once. Two stores that
 one handler writes have the same gap, and so has an effect outside (`acts`) whose announcement is never tried again.
 
-All handlers under one `no outbox` are one finding.
+All handlers under one `no outbox` are one finding. A handler or workflow that publishes an event and then sends a command to
+somebody who waits for it has a finding of its own: the event is out, and the command may come when nobody waits any more.
 
 ## Bad
 
@@ -100,12 +101,15 @@ if TYPE_CHECKING:
 
     from coordlint.analysis.delivery import Delivery, DualWrite
     from coordlint.design import Design
-    from coordlint.system import Fact, Process, Service
+    from coordlint.system import Action, Fact, Process, Service
 
 
 @rule("DLV603", "dual-write", "W/W/E", evidence="D")
 def check(design: Design) -> Iterator[Finding]:
-    """One finding per `no outbox`; under the profile production also one per service that says nothing."""
+    """One finding per `no outbox`; under the profile production also one per service that says nothing.
+
+    What announces something before it knows whether who waits for its command still does has one of its own.
+    """
     groups: dict[tuple[Service, Fact], list[tuple[Process, DualWrite]]] = {}
     for process in design.system.processes:
         fact = process.fact("outbox")
@@ -113,9 +117,13 @@ def check(design: Design) -> Iterator[Finding]:
             continue
         pair = design.delivery.dual_write(process)
         if pair is not None and not _is_done_again(design.delivery, process, pair):
-            groups.setdefault((process.service, fact), []).append((process, pair))
+            hasty = next(_hasty(design, process), None)
+            if hasty is not None:
+                yield _announced(design, process, pair, hasty)
+            else:
+                groups.setdefault((process.service, fact), []).append((process, pair))
     for (service, fact), writes in groups.items():
-        yield _finding(design, service, fact, writes)
+        yield _finding(service, fact, writes)
 
 
 def _is_done_again(delivery: Delivery, process: Process, pair: DualWrite) -> bool:
@@ -125,7 +133,7 @@ def _is_done_again(delivery: Delivery, process: Process, pair: DualWrite) -> boo
     return pair.publishes_first or process.fact("re_emits").declared
 
 
-def _finding(design: Design, service: Service, fact: Fact, writes: list[tuple[Process, DualWrite]]) -> Finding:
+def _finding(service: Service, fact: Fact, writes: list[tuple[Process, DualWrite]]) -> Finding:
     process, pair = writes[0]
     others = len(writes) - 1
     also = f", and so do {others} more" if others > 1 else ", and so does one more" if others else ""
@@ -143,35 +151,67 @@ def _finding(design: Design, service: Service, fact: Fact, writes: list[tuple[Pr
         claim=Claim(
             ("B13", "B14"),
             tuple(place for one, two in writes for place in (one.place, two.second.span)),
-            gaps=tuple(gap for one, two in writes for gap in _gaps(design, one, two)),
+            gaps=tuple(_torn(one, two) for one, two in writes if two.first is not two.second),
             twice=tuple(_again(two) for _, two in writes if two.first is not two.second),
         ),
         levels="I/I/I" if fact.absent and fact.why else "",
     )
 
 
-def _gaps(design: Design, process: Process, pair: DualWrite) -> Iterator[Gap]:
-    """The one without the other: after a crash between the two, or because whoever is asked behind an announcement is gone."""
-    first, second = shown(pair.first), shown(pair.second)
-    if pair.first is not pair.second:
-        yield Gap(
-            frozenset((pair.first.id,)),
-            frozenset((pair.second.id,)),
-            "torn",
-            f"{who(process)} has not come to `{second}`",
-            f"`{first}` is done, and `{second}` never happens",
-        )
+def _hasty(design: Design, process: Process) -> Iterator[tuple[Action, Action]]:
+    """What it announces before it sends a command that only somebody takes who waits for it: the publication and the command."""
     for emit, send in design.delivery.announced(process):
-        told, asked = emit.message.name, send.message.name
-        waits = design.index.awaiting.get(send.message, ())
-        if waits and not design.index.started.get(send.message):
-            yield Gap(
-                frozenset((emit.id,)),
-                frozenset(action.id for action in waits),
-                "any",
-                f"nobody has taken the `{asked}` of `{process.service.name}`",
-                f"`{told}` is out, although nobody waits for `{asked}` any more",
-            )
+        if design.index.awaiting.get(send.message) and not design.index.started.get(send.message):
+            yield emit, send
+
+
+def _announced(design: Design, process: Process, pair: DualWrite, hasty: tuple[Action, Action]) -> Finding:
+    fact = process.fact("outbox")
+    emit, send = hasty
+    told, asked = emit.message.name, send.message.name
+    return Finding(
+        primary=Label(emit.span, "out, whatever becomes of the command behind it"),
+        message=f"{who(process)} {_words(pair)} without an outbox, before it knows whether anybody still waits for `{asked}`",
+        related=(
+            Label(pair.first.span, "done before"),
+            Label(send.span, "may come too late"),
+            *((Label(fact.span, "nothing ties them together"),) if fact.span is not None else ()),
+        ),
+        help=f"send `{asked}` first, and publish `{told}` when it has been taken",
+        silence='`no outbox "why one without the other does no harm"`',
+        subject=process.path,
+        claim=Claim(
+            ("B13", "B14"),
+            (process.place, emit.span),
+            gaps=(
+                Gap(
+                    frozenset((emit.id,)),
+                    frozenset(action.id for action in design.index.awaiting[send.message]),
+                    "any",
+                    f"nobody has taken the `{asked}` of {who(process)}",
+                    f"`{told}` is out, although nobody waits for `{asked}` any more",
+                ),
+                *((_torn(process, pair),) if pair.first is not pair.second else ()),
+            ),
+        ),
+        levels="I/I/I" if fact.absent and fact.why else "",
+    )
+
+
+def _torn(process: Process, pair: DualWrite) -> Gap:
+    """The first without the second, after a crash between the two."""
+    first, second = pair.first, pair.second
+    done = f"`{first.message.name}` is out" if first.kind in {"emit", "send"} else f"`{shown(first)}` is done"
+    missing = f"`{shown(second)}` never happens"
+    if second.kind in {"emit", "send"}:
+        missing = f"`{second.message.name}` is never {'published' if second.kind == 'emit' else 'sent'}"
+    return Gap(
+        frozenset((first.id,)),
+        frozenset((second.id,)),
+        "torn",
+        f"{who(process)} has not come to `{shown(second)}`",
+        f"{done}, and {missing}",
+    )
 
 
 def _again(pair: DualWrite) -> Twice:

@@ -105,7 +105,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Claim, Finding, Label
+from coordlint.finding import Claim, Finding, Gap, Label
 from coordlint.rule import rule
 from coordlint.system import Action
 
@@ -146,7 +146,19 @@ def _untold(lost: LostFailure) -> Finding:
         help="publish the failure, `fails SomethingFailed`, and let a service react to it",
         silence="`fails` with an event that somebody hears, or a `dead-letter` channel for the message",
         subject=lost.process.path,
-        claim=Claim(("B1", "B2"), (lost.process.place,)),
+        claim=Claim(("B1", "B2"), (lost.process.place,), gaps=(_silent(lost, own),)),
+    )
+
+
+def _silent(lost: LostFailure, own: list[Action]) -> Gap:
+    """The process has failed, and everything rests."""
+    done = frozenset(fail.id for fail in own) if own else frozenset(lost.process.actions[1:2])
+    return Gap(
+        done,
+        frozenset(),
+        "any",
+        f"nobody has learnt that {called(lost.process)} failed",
+        f"{called(lost.process)} has failed, and nothing follows from it",
     )
 
 
@@ -167,7 +179,19 @@ def _unheard(lost: LostFailure) -> Finding:
         help=f"let the services that have something to undo or to tell react: `on {lost.event.name}`",
         silence="a subscriber, or `terminal` in the body of the event",
         subject=f"event {lost.event.name}",
-        claim=Claim(("B1", "B2"), (first.process.place,)),
+        claim=Claim(("B1", "B2"), (first.process.place,), gaps=(_unheard_of(lost),)),
+    )
+
+
+def _unheard_of(lost: LostFailure) -> Gap:
+    """The event of the failure is out, and everything rests."""
+    assert lost.event is not None
+    return Gap(
+        frozenset(fail.id for fail in lost.fails),
+        frozenset(),
+        "any",
+        f"nobody has taken up `{lost.event.name}`",
+        f"`{lost.event.name}` has no consequence",
     )
 
 
