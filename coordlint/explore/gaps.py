@@ -18,15 +18,22 @@ LOSSES = frozenset({"lose", "park"})
 
 
 class Way(NamedTuple):
-    """The moves to what was asked for, each with the state before it, and how many of them are faults."""
+    """The moves to what was asked for, each with the state before it.
+
+    Attributes:
+        path: the moves.
+        faults: how many of them are faults.
+        refusals: how many of them end a process in failure.
+    """
 
     path: tuple[tuple[int, Move], ...]
     faults: int
+    refusals: int
 
     @property
-    def length(self) -> tuple[int, int]:
-        """What makes one better to show than another: fewer faults, then fewer moves."""
-        return self.faults, len(self.path)
+    def length(self) -> tuple[int, int, int]:
+        """What makes one better to show than another: fewer faults, then fewer refusals, then fewer moves."""
+        return self.faults, self.refusals, len(self.path)
 
 
 def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Way | None:
@@ -46,7 +53,7 @@ def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Wa
     if not bad or search.complete < 0:
         return None
     if gap.by == "any":
-        calm = [Way(tuple(search.path(one)), 0) for one in search.terminals if one in bad and not search.layers[one]]
+        calm = [_way(compiled, search.path(one)) for one in search.terminals if one in bad and not search.layers[one]]
         if calm:
             return min(calm, key=lambda way: way.length)
     leading = search.leading_to(bad)
@@ -56,7 +63,7 @@ def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Wa
         if key in found or state in leading or move.target not in leading or not _decides(compiled, move, gap):
             continue
         onwards = search.onwards(move.target, bad, leading)
-        found[key] = Way((*search.path(state), (state, move), *onwards), 1)
+        found[key] = _way(compiled, (*search.path(state), (state, move), *onwards))
     return min(found.values(), key=lambda way: way.length, default=None)
 
 
@@ -86,16 +93,16 @@ def done_again(compiled: Compiled, search: Search, observer: int, twice: Twice) 
                 rest = _settled(search, again)
                 if space.local(rest[-1][1].target, observer) == AGAIN:
                     start = (*search.path(state), (state, move), *after[1:])
-                    return Way((*start, (after[-1][1].target, again), *rest[1:]), 1)
+                    return _way(compiled, (*start, (after[-1][1].target, again), *rest[1:]))
     return None
 
 
-def refusals(compiled: Compiled, path: Iterable[tuple[int, Move]]) -> int:
-    """How many moves of a path end a process in failure."""
-    trails = (
-        compiled.notes[move.choice.note].trail for _, move in path if move.choice is not None and move.choice.note >= 0
-    )
-    return sum(any(compiled.system.actions[number].kind == "failed" for number in trail) for trail in trails)
+def _way(compiled: Compiled, path: Iterable[tuple[int, Move]]) -> Way:
+    path = tuple(path)
+    notes = [compiled.notes[move.choice.note] for _, move in path if move.choice is not None and move.choice.note >= 0]
+    actions = compiled.system.actions
+    refusals = sum(any(actions[number].kind == "failed" for number in note.trail) for note in notes)
+    return Way(path, sum(move.price for _, move in path), refusals)
 
 
 def _faults(search: Search) -> Iterator[tuple[int, Move]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.explore.answers import answer
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.gaps import done_again, left_open, refusals
+from coordlint.explore.gaps import done_again, left_open
 from coordlint.explore.obligations import listed
 from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
@@ -24,6 +24,7 @@ from coordlint.finding import Run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from coordlint.explore.gaps import Way
     from coordlint.explore.scene import Compiled
     from coordlint.explore.space import Move
     from coordlint.finding import Claim, Gap, Twice
@@ -190,44 +191,47 @@ class Trials:
     # -------------------------------------------------------------------------------------------- what never happens, or twice
 
     def _gap(self, gap: Gap) -> Run | None:
-        """A shortest run that rests with a gap, rather one in which nobody refuses anything."""
+        """A run that rests with a gap: the first one in which nobody refuses anything, or else the shortest."""
         actions = self.index.system.actions
         place = actions[min(gap.missing or gap.done)]
-        runs: list[tuple[int, int, int, int, Run]] = []
-        for scene in self._with(gap.done or gap.missing, gap.missing or gap.done):
+        best: tuple[Way, Run] | None = None
+        for scene in self._from_the_smallest(gap.done or gap.missing, gap.missing or gap.done):
             found = self._search(
                 scene,
                 lambda compiled: watched(compiled, gap.done, gap.missing, torn=gap.by == "torn"),
                 self._adverse,
             )
             way = left_open(found[1], found[0], found[2], gap) if found is not None else None
-            if found is not None and way is not None:
+            if found is not None and way is not None and (best is None or way.length < best[0].length):
                 search, compiled, observer = found
-                run = answer(compiled, search, way.path, observer, end=gap.end, missing=(gap.rest, place))
-                runs.append((run.faults, refusals(compiled, way.path), len(run.steps), len(runs), run))
-        return min(runs)[-1] if runs else None
+                best = way, answer(compiled, search, way.path, observer, end=gap.end, missing=(gap.rest, place))
+                if not way.refusals:
+                    break
+        return best[1] if best is not None else None
 
     def _twice(self, twice: Twice) -> Run | None:
-        """A shortest run in which a handler does the same twice for one message."""
+        """A run in which a handler does the same twice for one message."""
         processes = [self.index.system.actions[number].process for number in sorted(twice.actions)]
         if self._adverse is not None and not any(process.fact("idempotent").absent for process in processes):
             return None  # where nobody says that it is not, it counts as idempotent
-        best: Run | None = None
-        for scene in self._with(twice.actions, twice.actions):
+        for scene in self._from_the_smallest(twice.actions, twice.actions):
             found = self._search(scene, lambda compiled: counted(compiled, twice.actions), self._adverse, faults=0)
             way = done_again(found[1], found[0], found[2], twice) if found is not None else None
             if found is not None and way is not None:
-                search, compiled, observer = found
-                run = answer(compiled, search, way.path, observer, end=twice.end)
-                best = run if best is None else min(best, run, key=_length)
-        return best
+                return answer(found[1], found[0], way.path, found[2], end=twice.end)
+        return None
+
+    def _from_the_smallest(self, first: frozenset[int], then: frozenset[int]) -> list[Scene]:
+        return sorted(self._with(first, then), key=lambda scene: (len(scene.processes), scene.name))
 
 
 def _ending(end: str, compiled: Compiled, path: list[tuple[int, Move]], first: frozenset[int]) -> str:
     """The damage; `{done}` in it stands for what the run has come to of the first group."""
     trails = [compiled.notes[move.choice.note].trail for _, move in path if move.choice and move.choice.note >= 0]
-    passed = {number for trail in trails for number in trail}
-    spans = [compiled.system.actions[number].span for number in sorted(first & passed)]
+    actions = compiled.system.actions
+    passed = [n for trail in trails if not any(actions[n].kind == "failed" for n in trail) for n in trail if n in first]
+    passed = passed or [number for trail in trails for number in trail if number in first]
+    spans = [actions[number].span for number in sorted(set(passed))]
     return end.replace("{done}", listed([f"`{' '.join(span.text.split())}`" for span in spans]))
 
 

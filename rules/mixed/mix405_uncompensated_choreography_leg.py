@@ -150,7 +150,7 @@ def _finding(design: Design, leg: Leg) -> Finding:
         subject=leg.reaction.path,
         claim=Claim(
             both=_both(design, leg),
-            end=f"{who(leg.workflow)} has failed, and {{done}} of {reacting} stays done",
+            end=f"{who(leg.workflow)} has failed, and nothing undoes {{done}} of {reacting}",
             levels="E/E/E",
         ),
     )
