@@ -159,7 +159,7 @@ class Claim(NamedTuple):
             refutes it.
         any_order: of `both`, it also says that either may be the first.
         end: of `both`, the damage in one sentence; `{done}` in it stands for what of the first group has happened.
-        flow: of `both`, the name of the flow whose runs are rather shown than those of others.
+        flow: the name of the flow whose runs are rather shown than those of others, of `both` and `gaps`.
         gaps: what it says that a run never comes to; the first of them that a run shows bears it out.
         twice: what it says that a handler does twice for one message; asked behind all others.
         follows: what stands still or never ends well because of it; no run needs to show that.

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LOSSES = frozenset({"lose", "park"})
 
+DECIDING = {"lost": LOSSES, "torn": frozenset({"publish"})}
+"""The faults that can decide a gap where not any may; others need not be looked at."""
+
 
 class Way(NamedTuple):
     """The moves to what was asked for, each with the state before it.
@@ -23,7 +26,7 @@ class Way(NamedTuple):
     Attributes:
         path: the moves.
         faults: how many of them are faults.
-        refusals: how many of them end a process in failure.
+        refusals: how many of them end a process in failure before the fault, although nobody has asked for that.
     """
 
     path: tuple[tuple[int, Move], ...]
@@ -53,7 +56,11 @@ def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Wa
     if not bad or search.complete < 0:
         return None
     if gap.by == "any":
-        calm = [_way(compiled, search.path(one)) for one in search.terminals if one in bad and not search.layers[one]]
+        calm = [
+            _way(compiled, search.path(one), gap.done)
+            for one in search.terminals
+            if one in bad and not search.layers[one]
+        ]
         if calm:
             return min(calm, key=lambda way: way.length)
     leading = search.leading_to(bad)
@@ -97,12 +104,13 @@ def done_again(compiled: Compiled, search: Search, observer: int, twice: Twice) 
     return None
 
 
-def _way(compiled: Compiled, path: Iterable[tuple[int, Move]]) -> Way:
+def _way(compiled: Compiled, path: Iterable[tuple[int, Move]], wanted: frozenset[int] = frozenset()) -> Way:
     path = tuple(path)
-    notes = [compiled.notes[move.choice.note] for _, move in path if move.choice is not None and move.choice.note >= 0]
     actions = compiled.system.actions
-    refusals = sum(any(actions[number].kind == "failed" for number in note.trail) for note in notes)
-    return Way(path, sum(move.price for _, move in path), refusals)
+    fault = next((number for number, (_, move) in enumerate(path) if move.price), len(path))
+    notes = [compiled.notes[move.choice.note] for _, move in path[:fault] if move.choice and move.choice.note >= 0]
+    failing = [note for note in notes if any(actions[number].kind == "failed" for number in note.trail)]
+    return Way(path, sum(move.price for _, move in path), sum(wanted.isdisjoint(note.trail) for note in failing))
 
 
 def _faults(search: Search) -> Iterator[tuple[int, Move]]:

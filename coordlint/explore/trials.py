@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.explore.answers import answer
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.gaps import done_again, left_open
+from coordlint.explore.gaps import DECIDING, done_again, left_open
 from coordlint.explore.obligations import listed
 from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TooLargeError
-from coordlint.explore.verify import Settings, Told, Verification
+from coordlint.explore.verify import KINDS_OF_FAULTS, Settings, Told, Verification
 from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, counted, watched
 from coordlint.finding import Run
 
@@ -42,6 +42,9 @@ STATES = 5_000
 
 ALL_STATES = 1_000_000
 """So many states all scenes of a design may have together."""
+
+KEPT = 50
+"""So many scenes are kept, as more than one question is asked about most of them."""
 
 SHORT = Settings(
     faults=FAULTS, limit=STATES, total=ALL_STATES, candidates=False, repairs=False, proof=False, whole=True
@@ -82,6 +85,7 @@ class Trials:
         self.index = index
         self.verification = verification
         self._scenes: dict[Process, list[Scene]] | None = None
+        self._tables: dict[tuple[str, bool], Compiled] = {}
         self._spent = 0
 
     def of(self, claim: Claim) -> Trial | None:
@@ -89,7 +93,7 @@ class Trials:
         trial = self._both(claim) if claim.both is not None else self._violation(claim)
         if trial is not None:
             return trial
-        runs = (self._gap(gap) for gap in claim.gaps)
+        runs = (self._gap(gap, claim.flow) for gap in claim.gaps)
         again = (self._twice(twice) for twice in claim.twice)
         shown = next((run for run in chain(runs, again) if run is not None), None)
         return Trial("shown", shown) if shown is not None else None
@@ -174,13 +178,18 @@ class Trials:
         return None if self.verification.settings.strict else frozenset()
 
     def _search(
-        self, scene: Scene, watch: Watch, adverse: frozenset[str] | None, faults: int = FAULTS
+        self,
+        scene: Scene,
+        watch: Watch,
+        adverse: frozenset[str] | None,
+        faults: int = FAULTS,
+        without: frozenset[str] = frozenset(),
     ) -> tuple[Search, Compiled, int] | None:
         if self._spent >= ALL_STATES:
             return None
         try:
-            compiled, observer = watch(compile_scene(self.index, scene, adverse))
-            search = Search(Space(compiled.tables), STATES)
+            compiled, observer = watch(self._compiled(scene, adverse))
+            search = Search(Space(compiled.tables, without=without), STATES)
             for _ in search.run(faults):
                 pass
         except (TooLargeError, TooManyQueueContentsError):
@@ -188,23 +197,35 @@ class Trials:
         self._spent += len(search.layers)
         return search, compiled, observer
 
+    def _compiled(self, scene: Scene, adverse: frozenset[str] | None) -> Compiled:
+        key = (scene.name, adverse is None)
+        if key not in self._tables:
+            if len(self._tables) >= KEPT:
+                self._tables.clear()
+            self._tables[key] = compile_scene(self.index, scene, adverse)
+        return self._tables[key]
+
     # -------------------------------------------------------------------------------------------- what never happens, or twice
 
-    def _gap(self, gap: Gap) -> Run | None:
+    def _gap(self, gap: Gap, flow: str) -> Run | None:
         """A run that rests with a gap: the first one in which nobody refuses anything, or else the shortest."""
         actions = self.index.system.actions
         place = actions[min(gap.missing or gap.done)]
+        deciding = DECIDING.get(gap.by)
+        without = frozenset(KINDS_OF_FAULTS) - deciding if deciding is not None else frozenset()
         best: tuple[Way, Run] | None = None
-        for scene in self._from_the_smallest(gap.done or gap.missing, gap.missing or gap.done):
+        for scene in self._from_the_smallest(gap.done or gap.missing, gap.missing or gap.done, flow):
             found = self._search(
                 scene,
                 lambda compiled: watched(compiled, gap.done, gap.missing, torn=gap.by == "torn"),
                 self._adverse,
+                without=without,
             )
             way = left_open(found[1], found[0], found[2], gap) if found is not None else None
             if found is not None and way is not None and (best is None or way.length < best[0].length):
                 search, compiled, observer = found
-                best = way, answer(compiled, search, way.path, observer, end=gap.end, missing=(gap.rest, place))
+                run = answer(compiled, search, way.path, observer, end=gap.end, missing=(gap.rest, place))
+                best = way, run if not without else run._replace(complete=0)
                 if not way.refusals:
                     break
         return best[1] if best is not None else None
@@ -214,15 +235,21 @@ class Trials:
         processes = [self.index.system.actions[number].process for number in sorted(twice.actions)]
         if self._adverse is not None and not any(process.fact("idempotent").absent for process in processes):
             return None  # where nobody says that it is not, it counts as idempotent
+        best: tuple[Way, Run] | None = None
         for scene in self._from_the_smallest(twice.actions, twice.actions):
             found = self._search(scene, lambda compiled: counted(compiled, twice.actions), self._adverse, faults=0)
             way = done_again(found[1], found[0], found[2], twice) if found is not None else None
-            if found is not None and way is not None:
-                return answer(found[1], found[0], way.path, found[2], end=twice.end)
-        return None
+            if found is not None and way is not None and (best is None or way.length < best[0].length):
+                best = way, answer(found[1], found[0], way.path, found[2], end=twice.end)
+                if not way.refusals:
+                    break
+        return best[1] if best is not None else None
 
-    def _from_the_smallest(self, first: frozenset[int], then: frozenset[int]) -> list[Scene]:
-        return sorted(self._with(first, then), key=lambda scene: (len(scene.processes), scene.name))
+    def _from_the_smallest(self, first: frozenset[int], then: frozenset[int], flow: str = "") -> list[Scene]:
+        """The scenes in which both could happen, that of a flow first."""
+        return sorted(
+            self._with(first, then), key=lambda scene: (scene.root.name != flow, len(scene.processes), scene.name)
+        )
 
 
 def _ending(end: str, compiled: Compiled, path: list[tuple[int, Move]], first: frozenset[int]) -> str:

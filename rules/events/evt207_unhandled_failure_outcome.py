@@ -146,7 +146,7 @@ def _untold(lost: LostFailure) -> Finding:
         help="publish the failure, `fails SomethingFailed`, and let a service react to it",
         silence="`fails` with an event that somebody hears, or a `dead-letter` channel for the message",
         subject=lost.process.path,
-        claim=Claim(("B1", "B2"), (lost.process.place,), gaps=(_silent(lost, own),)),
+        claim=Claim(("B1", "B2"), (lost.process.place,), gaps=(_silent(lost, own),), flow=lost.view.flow.name),
     )
 
 
@@ -179,7 +179,7 @@ def _unheard(lost: LostFailure) -> Finding:
         help=f"let the services that have something to undo or to tell react: `on {lost.event.name}`",
         silence="a subscriber, or `terminal` in the body of the event",
         subject=f"event {lost.event.name}",
-        claim=Claim(("B1", "B2"), (first.process.place,), gaps=(_unheard_of(lost),)),
+        claim=Claim(("B1", "B2"), (first.process.place,), gaps=(_unheard_of(lost),), flow=lost.view.flow.name),
     )
 
 
