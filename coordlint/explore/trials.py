@@ -96,7 +96,10 @@ class Trials:
         runs = (self._gap(gap, claim.flow) for gap in claim.gaps)
         again = (self._twice(twice) for twice in claim.twice)
         shown = next((run for run in chain(runs, again) if run is not None), None)
-        return Trial("shown", shown) if shown is not None else None
+        if shown is not None:
+            return Trial("shown", shown)
+        open_ = not claim.gaps or bool(claim.twice) or not all(self._is_out_of_reach(gap) for gap in claim.gaps)
+        return None if open_ else Trial("refuted")
 
     def _violation(self, claim: Claim) -> Trial | None:
         shown = [told for told in self._certain() if _is_same(claim, told)]
@@ -229,6 +232,13 @@ class Trials:
                 if not way.refusals:
                     break
         return best[1] if best is not None else None
+
+    def _is_out_of_reach(self, gap: Gap) -> bool:
+        """Whether no run comes to what a gap begins with, where that is all there is to it; what a fault leaves out stays open."""
+        if gap.missing:
+            return False
+        found = self._with(gap.done, gap.done)
+        return bool(found) and all(self._never(scene, gap.done, gap.done, any_order=False) for scene in found)
 
     def _twice(self, twice: Twice) -> Run | None:
         """A run in which a handler does the same twice for one message."""

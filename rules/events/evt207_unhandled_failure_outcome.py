@@ -107,7 +107,7 @@ from typing import TYPE_CHECKING
 
 from coordlint.finding import Claim, Finding, Gap, Label
 from coordlint.rule import rule
-from coordlint.system import Action
+from coordlint.system import Action, MessageUse
 
 from ._words import called, listed, shown
 
@@ -123,14 +123,14 @@ def check(design: Design) -> Iterator[Finding]:
     """One finding per failure event, or per process that fails without telling anybody."""
     for lost in design.failures.lost:
         if lost.why == "untold":
-            yield _untold(lost)
+            yield _untold(design, lost)
         elif lost.why == "unheard":
             yield _unheard(lost)
         else:
             yield _astray(design, lost)
 
 
-def _untold(lost: LostFailure) -> Finding:
+def _untold(design: Design, lost: LostFailure) -> Finding:
     own = [fail for fail in lost.fails if fail.process is lost.process]
     if own:
         primary = Label(own[0].span, "nobody is told")
@@ -146,8 +146,18 @@ def _untold(lost: LostFailure) -> Finding:
         help="publish the failure, `fails SomethingFailed`, and let a service react to it",
         silence="`fails` with an event that somebody hears, or a `dead-letter` channel for the message",
         subject=lost.process.path,
-        claim=Claim(("B1", "B2"), (lost.process.place,), gaps=(_silent(lost, own),), flow=lost.view.flow.name),
+        claim=Claim(("B1", "B2"), (lost.process.place,), gaps=(_silent(lost, own),), flow=_flow(design, lost)),
     )
+
+
+def _flow(design: Design, lost: LostFailure) -> str:
+    """The flow to tell it in: rather one that counts as successful with what starts the process that fails."""
+    started = {use.message for trigger in lost.process.triggers for use in trigger.uses}
+    for view in design.flows:
+        goals = view.flow.success.targets if view.flow.success is not None else ()
+        if any(isinstance(goal, MessageUse) and goal.message in started for goal in goals):
+            return view.flow.name
+    return lost.view.flow.name
 
 
 def _silent(lost: LostFailure, own: list[Action]) -> Gap:
