@@ -67,7 +67,7 @@ def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Wa
     found: dict[tuple[str, int, int], Way] = {}
     for state, move in _faults(search):
         key = (move.what, move.component, move.kind)
-        if key in found or state in leading or move.target not in leading or not _decides(compiled, move, gap):
+        if key in found or state in leading or move.target not in leading or not decides(compiled, move, gap):
             continue
         onwards = search.onwards(move.target, bad, leading)
         found[key] = _way(compiled, (*search.path(state), (state, move), *onwards))
@@ -135,7 +135,7 @@ def _settled(search: Search, move: Move) -> list[tuple[int, Move]]:
         found.append((state, told[0]))
 
 
-def _decides(compiled: Compiled, move: Move, gap: Gap) -> bool:
+def decides(compiled: Compiled, move: Move, gap: Gap) -> bool:
     """Whether a fault is one of those that the gap comes from."""
     actions = compiled.system.actions
     if gap.by == "lost":

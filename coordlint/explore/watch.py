@@ -91,13 +91,16 @@ def _observed(
         if not trail:
             return ()
         fault = kind >= 0 and bool(choice.price)
-        if kind >= 0 and not fault and choice.target == local and (component, kind) in tracked:
-            return ()  # recognised or refused: the actions are those of the first time
+        # Recognised or refused, the actions are those of the first time, but for the events that it repeats.
+        again = kind >= 0 and not fault and choice.target == local and (component, kind) in tracked
         out = {action for one in choice.emits for action in sources.get(one, ())}
         found: list[int] = []
         for action in trail:
-            done = compiled.system.actions[action].kind in {"write", "act"} or action in out
-            if done or not fault or choice.note in exact:  # otherwise it crashed before
+            if fault and choice.note not in exact:  # it crashed before the rest was out
+                done = action in out or compiled.system.actions[action].kind in {"write", "act"}
+            else:
+                done = action in out or not again
+            if done:
                 found += [one for one, group in zip(told, groups, strict=True) if action in group]
         return tuple(dict.fromkeys(found))
 
