@@ -141,11 +141,13 @@ class Twice(NamedTuple):
         actions: what it does, by number.
         by: the fault: `copy` (a redelivery), or `torn` (a crash before it has published, and the redelivery that follows).
         end: the damage in one sentence.
+        behind: what the crash keeps from happening the first time, by number.
     """
 
     actions: frozenset[int]
     by: Literal["copy", "torn"]
     end: str
+    behind: frozenset[int] = frozenset()
 
 
 class Claim(NamedTuple):

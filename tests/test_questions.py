@@ -120,6 +120,15 @@ def test_what_is_not_recognised_after_the_crash_is_done_twice():
     assert finding.run.end == "`writes Books.paid` happens twice, and `emits Paid` only the second time"
 
 
+def test_the_second_time_it_is_announced():
+    ways = "either { writes Books.paid  emits Paid } or { writes Books.kept  emits Kept }"
+    loaded = design(TORN % ("at-least-once", "no outbox", f"not idempotent  {ways}") + "event Kept via Wire\n")
+    emit = statement(loaded, "emits Paid")
+    told = trials(loaded).of(Claim(twice=(Twice(statement(loaded, "writes Books.paid"), "torn", "", emit),)))
+    assert told is not None
+    assert trials(loaded).of(Claim(twice=(Twice(statement(loaded, "writes Books.kept"), "torn", "", emit),))) is None
+
+
 @pytest.mark.parametrize(
     ("delivery", "service", "handler", "torn"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.watch import AGAIN, NEITHER, ONLY_FIRST
+from coordlint.explore.watch import AGAIN, NEITHER, ONLY_FIRST, sources
 
 if TYPE_CHECKING:
     from coordlint.explore.scene import Compiled
@@ -88,15 +88,21 @@ def done_again(compiled: Compiled, search: Search, observer: int, twice: Twice) 
     """
     space = search.space
     what = "copy" if twice.by == "copy" else "publish"
+    late = {kind for kind, statements in sources(compiled).items() if not twice.behind.isdisjoint(statements)}
     for state, move in _faults(search):
         kept = move.what == what and (what == "copy" or getattr(move.choice, "keep", False))
         if not kept or space.count(state, move.kind) != 1 or not _does(compiled, move, twice.actions):
             continue
         if not _knows_no_repetition(compiled, move):
             continue
+        if twice.behind and not (
+            move.choice and late.isdisjoint(move.choice.emits) and _does(compiled, move, twice.behind)
+        ):
+            continue
         after = _settled(search, move)
         for again in space.moves(after[-1][1].target):
-            if again.what == "deliver" and again.kind == move.kind and _does(compiled, again, twice.actions):
+            same = again.what == "deliver" and again.kind == move.kind and _does(compiled, again, twice.actions)
+            if same and (not twice.behind or _does(compiled, again, twice.behind)):
                 rest = _settled(search, again)
                 if space.local(rest[-1][1].target, observer) == AGAIN:
                     start = (*search.path(state), (state, move), *after[1:])

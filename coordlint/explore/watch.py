@@ -82,7 +82,7 @@ def _observed(
     number = len(old.components)
     told = tuple(range(len(old.kinds), len(old.kinds) + len(groups)))
     tracked = _tracked(compiled)
-    sources = _sources(compiled)
+    senders = sources(compiled)
 
     def heard(component: int, local: int, kind: int, choice: Row | Act) -> tuple[int, ...]:
         if choice.note < 0:
@@ -93,7 +93,7 @@ def _observed(
         fault = kind >= 0 and bool(choice.price)
         # Recognised or refused, the actions are those of the first time, but for the events that it repeats.
         again = kind >= 0 and not fault and choice.target == local and (component, kind) in tracked
-        out = {action for one in choice.emits for action in sources.get(one, ())}
+        out = {action for one in choice.emits for action in senders.get(one, ())}
         found: list[int] = []
         for action in trail:
             if fault and choice.note not in exact:  # it crashed before the rest was out
@@ -131,7 +131,7 @@ def _observed(
     return replace(compiled, tables=Tables(components, kinds, old.initial, old.queues)), number
 
 
-def _sources(compiled: Compiled) -> dict[int, frozenset[int]]:
+def sources(compiled: Compiled) -> dict[int, frozenset[int]]:
     """The statements that put a kind of message in flight."""
     actions = compiled.system.actions
     by_message: dict[object, set[int]] = {}

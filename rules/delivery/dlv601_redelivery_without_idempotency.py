@@ -80,6 +80,8 @@ service Payments {
 What may repeat a message is read from `delivery`, `redrive`, `attempts` and `retries`, and `outbox` of the sender; under the
 profile production an asynchronous message of which nothing is said may come twice as well.
 
+A run shows it by the copy of one message, also where a loop sends more of the kind: those are other occurrences.
+
 ## References
 
 - G. Hohpe, B. Woolf, Enterprise Integration Patterns, *Idempotent Receiver*, *Guaranteed Delivery*.

@@ -89,6 +89,9 @@ service Billing {
 
 On the way of a flow with `criticality high` or `critical`, `no dead-letter` is a warning under the profile default, too.
 
+A run shows what the handler would have done and never does. There is none where another message, or a later try, still brings it
+about.
+
 ## References
 
 - G. Hohpe, B. Woolf, Enterprise Integration Patterns, *Dead Letter Channel*, *Invalid Message Channel*.

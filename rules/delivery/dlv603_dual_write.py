@@ -30,6 +30,34 @@ service Billing {
 }
 ```
 
+```coord
+event ParcelSent, WaitedTooLong
+command Order, Pack, Packed
+external service Shopper { sends Desk.Order }
+
+store DepotDb { owner Depot }
+service Depot {
+  no outbox
+  handles Pack {
+    writes DepotDb.parcels
+    emits ParcelSent # DLV603
+    sends Desk.Packed
+  }
+}
+service Desk
+workflow Delivery in Desk {
+  starts on Order
+  sends Depot.Pack
+  awaits {
+    on Packed {}
+    within 2h { emits WaitedTooLong }
+  }
+}
+service Mail {
+  on ParcelSent or WaitedTooLong { notifies }
+}
+```
+
 ## Good
 
 ```coord
@@ -77,6 +105,10 @@ service Billing {
 - Effects on alternative branches, and what only a compensation does.
 - A store whose own log is what is published (event sourcing) has no word in the language: `outbox` says the same.
 - `no outbox "why"` is a decision and at most information. Where nothing is said of an outbox, only the profile production asks.
+
+A run shows the crash between the two: the first is done and the second never happens, or the input is delivered again and
+done as if it were new, so that the first is there twice. Where nobody says whether a repetition `re-emits`, no run is certain
+under the profile default.
 
 ## References
 
@@ -221,6 +253,7 @@ def _again(pair: DualWrite) -> Twice:
         frozenset((pair.first.id,)),
         "torn",
         f"`{first}` happens twice, and `{second}` only the second time",
+        frozenset((pair.second.id,)),
     )
 
 

@@ -94,6 +94,9 @@ flow Order {
   undone before them.
 - Handlers that take part in no flow.
 
+A run shows the failure and that nothing follows from it, also behind the goal of a flow; if no run comes to it, there is no
+finding.
+
 ## References
 
 - N. Ford, M. Richards, P. Sadalage, Z. Dehghani, *Software Architecture: The Hard Parts*, 2021, chapter 11: error handling is

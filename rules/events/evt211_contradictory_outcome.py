@@ -58,6 +58,8 @@ Whatever a choice separates: an `either`, alternative outcomes (`emits A or fail
 call, a handler with a `when` or `if-changed`. A wait for something that does not come from the same point, and a joined trigger,
 end a path too.
 
+A run shows both ends; if no run comes to both, there is no finding.
+
 ## References
 
 - W. van der Aalst, "The application of Petri nets to workflow management", 1998: proper completion, a case ends once.
