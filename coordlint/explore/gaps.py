@@ -64,10 +64,13 @@ def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Wa
         if calm:
             return min(calm, key=lambda way: way.length)
     leading = search.leading_to(bad)
+    endless = set(search.livelocks())
+    # From these, a run need not come to what is missing even without the fault.
+    doubtful = leading | search.leading_to(endless) if endless else leading
     found: dict[tuple[str, int, int], Way] = {}
     for state, move in _faults(search):
         key = (move.what, move.component, move.kind)
-        if key in found or state in leading or move.target not in leading or not decides(compiled, move, gap):
+        if key in found or state in doubtful or move.target not in leading or not decides(compiled, move, gap):
             continue
         onwards = search.onwards(move.target, bad, leading)
         found[key] = _way(compiled, (*search.path(state), (state, move), *onwards))
