@@ -253,6 +253,22 @@ def test_a_failure_that_no_run_comes_to_is_silenced():
     assert "EVT207" in hidden(result)
 
 
+LATE = """
+command Place
+event A, B, Done
+store Books
+external service Shopper { sends Orders.Place }
+service Orders { handles Place { idempotent  writes Books.orders  emits A, B } }
+service Joint { on A and B within 10m by order { on timeout { fails "late" }  writes Books.joint  emits Done } }
+service Mail { on Done { notifies  acts "mails it" } }
+flow F { starts with Place from Shopper  succeeds with Done }
+"""
+
+
+def test_what_the_model_leaves_out_is_not_silenced():
+    assert only(design(LATE), "EVT207").run is None
+
+
 # ------------------------------------------------------------------------------------------------ ends that exclude each other
 
 ENDS = """

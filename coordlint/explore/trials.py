@@ -171,7 +171,11 @@ class Trials:
         found = self._search(scene, lambda compiled: watched(compiled, first, then, breakdowns=True), None)
         if found is None or found[0].cut or found[0].complete < FAULTS:
             return False
-        search, _, observer = found
+        search, compiled, observer = found
+        members, actions = set(scene.processes), self.index.system.actions
+        known = {number for note in compiled.notes for number in note.trail}
+        if any(number not in known and actions[number].process in members for number in first | then):
+            return False  # the model leaves it out, such as what a joined trigger does when it expires
         ends = [(observer, end) in search.hits for end in (FIRST_THEN, THEN_FIRST)]
         return not (all(ends) if any_order else any(ends))
 
