@@ -164,7 +164,7 @@ def _finding(design: Design, process: Process, effects: list[Action], repeats: l
                 Twice(
                     frozenset((effects[0].id,)),
                     "copy",
-                    f"one and the same message makes it `{shown(effects[0])}` twice",
+                    f"`{shown(effects[0])}` happens twice for one and the same message",
                 ),
             ),
             levels="" if fact.absent and fact.why else "E/E/E",
