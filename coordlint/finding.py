@@ -7,7 +7,7 @@ import posixpath
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from coordlint.source import Edit, Span
@@ -149,6 +149,42 @@ class Run(NamedTuple):
         return tuple({effect.key: effect for step in self.steps for effect in step.ledger}.values())
 
 
+class Gap(NamedTuple):
+    """Something that a run never comes to: it rests, has come to some actions, and to none of certain others.
+
+    Attributes:
+        done: the actions it has come to, by number; empty if that does not matter.
+        missing: the actions it never comes to; without the fault it would have. Empty if it is enough to come to `done`.
+        by: the fault that decides it: `lost` (the message), `torn` (a crash between the two), or `any`, even none.
+        rest: what is missing when everything rests, as a clause behind `nothing is under way any more, and …`.
+        end: the damage in one sentence.
+        message: the name of the message that is lost.
+    """
+
+    done: frozenset[int]
+    missing: frozenset[int]
+    by: Literal["lost", "torn", "any"]
+    rest: str
+    end: str
+    message: str = ""
+
+
+class Twice(NamedTuple):
+    """Something that a handler does twice for one and the same message.
+
+    Attributes:
+        actions: what it does, by number.
+        by: the fault: `copy` (a redelivery), or `torn` (a crash before it has published, and the redelivery that follows).
+        end: the damage in one sentence.
+        behind: what the crash keeps from happening the first time, by number.
+    """
+
+    actions: frozenset[int]
+    by: Literal["copy", "torn"]
+    end: str
+    behind: frozenset[int] = frozenset()
+
+
 class Claim(NamedTuple):
     """What a finding says will happen when the design runs, so that runs of its model can bear it out or refute it.
 
@@ -161,6 +197,10 @@ class Claim(NamedTuple):
         both: two groups of actions, by number, of which it says that one run comes to both; a complete search without such a run
             refutes it.
         any_order: of `both`, it also says that either may be the first.
+        end: of `both`, the damage in one sentence; `{done}` in it stands for what of the first group has happened.
+        flow: the name of the flow whose runs are rather shown than those of others, of `both` and `gaps`.
+        gaps: what it says that a run never comes to; the first of them that a run shows bears it out.
+        twice: what it says that a handler does twice for one message; asked behind all others.
         follows: what stands still or never ends well because of it; no run needs to show that.
         levels: the severity triple of the finding once a run bears it out; empty if that changes nothing.
     """
@@ -172,6 +212,10 @@ class Claim(NamedTuple):
     held: tuple[Span, ...] = ()
     both: tuple[frozenset[int], frozenset[int]] | None = None
     any_order: bool = False
+    end: str = ""
+    flow: str = ""
+    gaps: tuple[Gap, ...] = ()
+    twice: tuple[Twice, ...] = ()
     follows: tuple[Span, ...] = ()
     levels: str = ""
 

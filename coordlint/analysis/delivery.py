@@ -378,6 +378,13 @@ class Delivery:
             pair = self._on_one_path(acts, publications) or self._on_one_path(publications, acts)
         return pair or self._two_stores(writes)
 
+    def announced(self, process: Process) -> list[tuple[Action, Action]]:
+        """The publications of a process behind which it still sends a command, each with the first such command."""
+        actions = [a for a in self.system.actions_of(process, "emit", "send") if a.region != "compensation"]
+        sends = [action for action in actions if action.kind == "send"]
+        pairs = [self._on_one_path([action], sends) for action in actions if action.kind == "emit"] if sends else []
+        return [(pair.first, pair.second) for pair in pairs if pair is not None]
+
     def _two_stores(self, writes: list[Action]) -> DualWrite | None:
         for action in writes:
             if len(_stores(action)) > 1:

@@ -30,6 +30,7 @@ def compile_scene(
     changed: Mapping[str, bool] | None = None,
     *,
     stores: bool = True,
+    open_: bool = False,
 ) -> Compiled:
     """The tables of a scene.
 
@@ -39,11 +40,12 @@ def compile_scene(
         adverse: the unknown facts that are taken for absent, by name; None for all of them.
         changed: facts taken for the other value than declared: repairs that are tried.
         stores: also look at what becomes of data in memory.
+        open_: threads and participants can still ask the compiler.
 
     Raises:
         TooLargeError: a component has too many local states, or a handler too many ways through it.
     """
-    return Compiler(index, scene, Facts(adverse, changed)).run(stores=stores)
+    return Compiler(index, scene, Facts(adverse, changed)).run(stores=stores, open_=open_)
 
 
 class Compiler(Carriage):
@@ -78,7 +80,7 @@ class Compiler(Carriage):
         self.stores: Volatile | None = None
         self._observed = _observed(scene)
 
-    def run(self, *, stores: bool = True) -> Compiled:
+    def run(self, *, stores: bool = True, open_: bool = False) -> Compiled:
         """Compile."""
         for process in self.scene.processes:
             for action in self.system.actions_of(process):
@@ -104,10 +106,8 @@ class Compiler(Carriage):
             if not component.rows:
                 component.rows.append({})
                 component.acts.append(())
-        for one in (*threads, *self.parts):
-            del (
-                one.compiler
-            )  # nothing refers back to all the rest, so that its memory is free as soon as it is not used
+        for one in () if open_ else (*threads, *self.parts):
+            del one.compiler  # nothing refers back to all the rest, so that its memory is free when it is not used
         return self.out
 
     def note(self, text: str, span: Span, facts: tuple[str, ...] = (), trail: tuple[int, ...] = ()) -> int:

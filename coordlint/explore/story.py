@@ -277,6 +277,11 @@ class Tale:
                 own = [n for n, event in enumerate(self.events) if event.move.component == component]
                 seeds.update(own[-1:])
         seeds.update(number for number, event in enumerate(self.events) if event.move.price)
+        return self.around(seeds)
+
+    def around(self, seeds: set[int]) -> Sequence[int]:
+        """Some events and their causal past; all events if there is any doubt that the rest could as well come afterwards."""
+        everything = range(len(self.events))
         kept = self._past(seeds)
         rest = [number for number in everything if number not in kept]
         order = [*sorted(kept), *rest]
@@ -398,9 +403,9 @@ class Tale:
                     return -1
                 own = [n for n in kept if self.events[n].move.component == component and self.events[n].changes]
                 number = own[-1] if own else -1
-        return self._visible(number)
+        return self.visible(number)
 
-    def _visible(self, number: int) -> int:
+    def visible(self, number: int) -> int:
         """The event, or the nearest one before it that people see; -1 if there is none."""
         while number >= 0 and self.events[number].hidden:
             message = self.events[number].message
@@ -424,13 +429,13 @@ class Tale:
             text = "; ".join((text, *self._heard(event)))
         sent = copy_of = 0
         if message is not None:
-            sent = self.numbers.get(self._visible(message.since), 0)
+            sent = self.numbers.get(self.visible(message.since), 0)
             first = message.first
             while first is not None and first.first is not None:
                 first = first.first
             if first is not None:
                 seen = first.taken if 0 <= first.taken < number else first.since
-                copy_of = self.numbers.get(self._visible(seen), 0)
+                copy_of = self.numbers.get(self.visible(seen), 0)
         sender = message.by if message is not None else ""
         return Step(
             self.numbers[number], move.what, sender, lane(compiled, move.component), name, text, span,
@@ -494,5 +499,5 @@ class Tale:
 
     def within(self, number: int) -> str:
         """The step that an event is told in, such as ` in step 3`; empty if it is not told."""
-        found = self.numbers.get(self._visible(number), 0)
+        found = self.numbers.get(self.visible(number), 0)
         return f" in step {found}" if found else ""

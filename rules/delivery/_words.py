@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Fix, Label
+from coordlint.analysis.delivery import shown
+from coordlint.finding import Fix, Gap, Label
 from coordlint.source import Edit, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from coordlint.analysis.delivery import Delivery
+    from coordlint.analysis.delivery import Arrival, Delivery
     from coordlint.design import Design
     from coordlint.system import Action, Process
 
@@ -87,3 +88,25 @@ def _insert(process: Process, clause: str) -> Edit | None:
     line = re.match(r"[ \t]*\n([ \t]*)", source.text[found.end() : end])
     text = f"\n{line[1]}{clause}" if line else f" {clause} "
     return Edit(Span(source, found.end(), found.end()), text)
+
+
+def unheard(design: Design, arrivals: Iterable[Arrival]) -> tuple[Gap, ...]:
+    """What never happens if one of the messages is given up: what the handler that it starts would have done."""
+    found = []
+    for arrival in arrivals:
+        process, message = arrival.process, arrival.use.message
+        effects = design.delivery.effects(process)
+        if not arrival.starts or not effects:
+            continue
+        names = listed(dict.fromkeys(shown(action) for action in effects))
+        found.append(
+            Gap(
+                frozenset(action.id for action in design.index.producers(message)),
+                frozenset((process.start,)),
+                "lost",
+                f"{who(process)} has never handled `{message.name}`",
+                f"what {who(process)} does never happens: {names}",
+                message.name,
+            )
+        )
+    return tuple(found)

@@ -80,6 +80,8 @@ service Payments {
 What may repeat a message is read from `delivery`, `redrive`, `attempts` and `retries`, and `outbox` of the sender; under the
 profile production an asynchronous message of which nothing is said may come twice as well.
 
+A run shows it by the copy of one message, also where a loop sends more of the kind: those are other occurrences.
+
 ## References
 
 - G. Hohpe, B. Woolf, Enterprise Integration Patterns, *Idempotent Receiver*, *Guaranteed Delivery*.
@@ -92,7 +94,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.delivery import shown
-from coordlint.finding import Claim, Finding, Label
+from coordlint.finding import Claim, Finding, Label, Twice
 from coordlint.rule import rule
 
 from ._words import idempotency_fix, judged_by_sagas, keys_of, shortened, who
@@ -155,5 +157,16 @@ def _finding(design: Design, process: Process, effects: list[Action], repeats: l
         fix=idempotency_fix(process, key),
         subject=process.path,
         levels=levels,
-        claim=Claim(("B7", "B8"), (process.place,), levels="" if fact.absent and fact.why else "E/E/E"),
+        claim=Claim(
+            ("B7", "B8"),
+            (process.place,),
+            twice=(
+                Twice(
+                    frozenset((effects[0].id,)),
+                    "copy",
+                    f"`{shown(effects[0])}` happens twice for one and the same message",
+                ),
+            ),
+            levels="" if fact.absent and fact.why else "E/E/E",
+        ),
     )

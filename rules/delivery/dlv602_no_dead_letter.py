@@ -89,6 +89,9 @@ service Billing {
 
 On the way of a flow with `criticality high` or `critical`, `no dead-letter` is a warning under the profile default, too.
 
+A run shows what the handler would have done and never does. There is none where another message, or a later try, still brings it
+about.
+
 ## References
 
 - G. Hohpe, B. Woolf, Enterprise Integration Patterns, *Dead Letter Channel*, *Invalid Message Channel*.
@@ -104,13 +107,14 @@ from coordlint.finding import Claim, Finding, Fix, Label
 from coordlint.rule import rule
 from coordlint.source import Edit, Span
 
-from ._words import as_name, shortened, who
+from ._words import as_name, shortened, unheard, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from coordlint.analysis.delivery import Arrival
     from coordlint.design import Design
+    from coordlint.finding import Gap
     from coordlint.system import Channel, Fact, Process
 
 
@@ -139,7 +143,9 @@ def check(design: Design) -> Iterator[Finding]:
             yield _uncounted(channel, silent)
         for process in dict.fromkeys(arrival.process for arrival in affected):
             if process.fact("dead_letter").absent:
-                yield _refused(channel, process, critical)
+                yield _refused(
+                    channel, process, critical, unheard(design, (a for a in affected if a.process is process))
+                )
 
 
 def _matters(design: Design, arrival: Arrival) -> bool:
@@ -177,11 +183,12 @@ def _missing(design: Design, channel: Channel, fact: Fact, arrivals: list[Arriva
             ("B1", "B2"),
             messages=frozenset(arrival.use.message.name for arrival in arrivals),
             faults=frozenset({"lose", "park"}),
+            gaps=unheard(design, arrivals),
         ),
     )
 
 
-def _refused(channel: Channel, process: Process, critical: set[Process]) -> Finding:
+def _refused(channel: Channel, process: Process, critical: set[Process], gaps: tuple[Gap, ...]) -> Finding:
     fact = process.fact("dead_letter")
     assert fact.span is not None
     return Finding(
@@ -192,7 +199,7 @@ def _refused(channel: Channel, process: Process, critical: set[Process]) -> Find
         silence='`dead-letter CHANNEL after N`, or `no dead-letter "why the message may be lost"`',
         subject=process.path,
         levels=_levels(fact, [process], critical),
-        claim=Claim(("B1", "B2"), (process.place,)),
+        claim=Claim(("B1", "B2"), (process.place,), gaps=gaps),
     )
 
 

@@ -94,6 +94,9 @@ flow Order {
   undone before them.
 - Handlers that take part in no flow.
 
+A run shows the failure and that nothing follows from it, also behind the goal of a flow; if no run comes to it, there is no
+finding.
+
 ## References
 
 - N. Ford, M. Richards, P. Sadalage, Z. Dehghani, *Software Architecture: The Hard Parts*, 2021, chapter 11: error handling is
@@ -105,9 +108,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Claim, Finding, Label
+from coordlint.finding import Claim, Finding, Gap, Label
 from coordlint.rule import rule
-from coordlint.system import Action
+from coordlint.system import Action, MessageUse
 
 from ._words import called, listed, shown
 
@@ -123,14 +126,14 @@ def check(design: Design) -> Iterator[Finding]:
     """One finding per failure event, or per process that fails without telling anybody."""
     for lost in design.failures.lost:
         if lost.why == "untold":
-            yield _untold(lost)
+            yield _untold(design, lost)
         elif lost.why == "unheard":
             yield _unheard(lost)
         else:
             yield _astray(design, lost)
 
 
-def _untold(lost: LostFailure) -> Finding:
+def _untold(design: Design, lost: LostFailure) -> Finding:
     own = [fail for fail in lost.fails if fail.process is lost.process]
     if own:
         primary = Label(own[0].span, "nobody is told")
@@ -146,7 +149,29 @@ def _untold(lost: LostFailure) -> Finding:
         help="publish the failure, `fails SomethingFailed`, and let a service react to it",
         silence="`fails` with an event that somebody hears, or a `dead-letter` channel for the message",
         subject=lost.process.path,
-        claim=Claim(("B1", "B2"), (lost.process.place,)),
+        claim=Claim(("B1", "B2"), (lost.process.place,), gaps=(_silent(lost, own),), flow=_flow(design, lost)),
+    )
+
+
+def _flow(design: Design, lost: LostFailure) -> str:
+    """The flow to tell it in: rather one that counts as successful with what starts the process that fails."""
+    started = {use.message for trigger in lost.process.triggers for use in trigger.uses}
+    for view in design.flows:
+        goals = view.flow.success.targets if view.flow.success is not None else ()
+        if any(isinstance(goal, MessageUse) and goal.message in started for goal in goals):
+            return view.flow.name
+    return lost.view.flow.name
+
+
+def _silent(lost: LostFailure, own: list[Action]) -> Gap:
+    """The process has failed, and everything rests."""
+    done = frozenset(fail.id for fail in own) if own else frozenset(lost.process.actions[1:2])
+    return Gap(
+        done,
+        frozenset(),
+        "any",
+        f"nobody has learnt that {called(lost.process)} failed",
+        f"{called(lost.process)} has failed, and nothing follows from it",
     )
 
 
@@ -167,7 +192,19 @@ def _unheard(lost: LostFailure) -> Finding:
         help=f"let the services that have something to undo or to tell react: `on {lost.event.name}`",
         silence="a subscriber, or `terminal` in the body of the event",
         subject=f"event {lost.event.name}",
-        claim=Claim(("B1", "B2"), (first.process.place,)),
+        claim=Claim(("B1", "B2"), (first.process.place,), gaps=(_unheard_of(lost),), flow=lost.view.flow.name),
+    )
+
+
+def _unheard_of(lost: LostFailure) -> Gap:
+    """The event of the failure is out, and everything rests."""
+    assert lost.event is not None
+    return Gap(
+        frozenset(fail.id for fail in lost.fails),
+        frozenset(),
+        "any",
+        f"nobody has taken up `{lost.event.name}`",
+        f"`{lost.event.name}` has no consequence",
     )
 
 

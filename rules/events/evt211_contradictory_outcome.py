@@ -58,6 +58,8 @@ Whatever a choice separates: an `either`, alternative outcomes (`emits A or fail
 call, a handler with a `when` or `if-changed`. A wait for something that does not come from the same point, and a joined trigger,
 end a path too.
 
+A run shows both ends; if no run comes to both, there is no finding.
+
 ## References
 
 - W. van der Aalst, "The application of Petri nets to workflow management", 1998: proper completion, a case ends once.
@@ -68,18 +70,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.outcomes import contradictions
-from coordlint.finding import Finding, Label
+from coordlint.finding import Claim, Finding, Label
 from coordlint.rule import rule
+from coordlint.system import MessageUse
 
 from ._words import goal_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from coordlint.analysis.flows import FlowView
     from coordlint.analysis.outcomes import Contradiction
     from coordlint.design import Design
     from coordlint.source import Span
-    from coordlint.system import Action
+    from coordlint.system import Action, Workflow
 
 
 @rule("EVT211", "contradictory-outcome", "E/E/E", evidence="S")
@@ -113,8 +117,23 @@ def _finding(design: Design, one: Contradiction) -> Finding:
             if causality.describe(path)
         ),
         silence="a choice between the two outcomes",
+        claim=Claim(
+            both=(_comes_to(design, one.view, one.failure), _comes_to(design, one.view, one.success)),
+            end=f"flow `{flow.name}` has come both to its goal {good} and to its failure goal {bad}",
+            flow=flow.name,
+        ),
         subject=f"flow {flow.name} / {_subject(design, point)}",
     )
+
+
+def _comes_to(design: Design, view: FlowView, goal: MessageUse | Workflow) -> frozenset[int]:
+    """The actions by which a flow comes to a goal."""
+    if not isinstance(goal, MessageUse):
+        return frozenset((goal.process.actions[-1],))
+    if goal.message.kind != "event":
+        handlers = design.index.started.get(goal.message, ())
+        return frozenset(process.actions[-1] for process in handlers)
+    return frozenset(one.id for one in design.index.producers(goal.message) if one.id in view.nodes)
 
 
 def _messages_of(design: Design, path: Sequence[int], point: int) -> list[Action]:

@@ -136,20 +136,26 @@ def _finding(design: Design, dual: DualTrigger) -> Finding:
         silence="a choice (`either`) between the two, or handlers that say different outcomes",
         subject=dual.reacting.path,
         levels=_levels(dual),
-        claim=Claim(both=_both(design, dual), levels="" if dual.sure else "W/E/E"),
+        claim=Claim(
+            both=_both(design, dual),
+            end=f"`{dual.commanded.service.name}` does it for {who(request.process)} and for `{event}`",
+            levels="" if dual.sure else "W/E/E",
+        ),
     )
 
 
 def _both(design: Design, dual: DualTrigger) -> tuple[frozenset[int], frozenset[int]]:
-    """What one run must come to: the command is asked for, and the event's reaction does the same."""
+    """What one run must come to: the command is carried out, and the event's reaction does the same."""
+    system = design.system
     if dual.repeat is not None:
         then = [dual.repeat]
     elif dual.commanded is dual.reacting:
         then = list(design.index.emitters.get(dual.event, ()))
     else:
-        system = design.system
         then = [a for a in system.actions_of(dual.reacting) if a.kind in {"write", "act", "emit", "send", "call"}]
-    return frozenset({dual.request.id}), frozenset(action.id for action in then)
+    work = [a for a in system.actions_of(dual.commanded) if a.kind in {"write", "act", "emit", "send", "call"}]
+    first = work if dual.commanded is not dual.reacting else [dual.request]
+    return frozenset(action.id for action in first or [dual.request]), frozenset(action.id for action in then)
 
 
 def _place(dual: DualTrigger) -> Span:

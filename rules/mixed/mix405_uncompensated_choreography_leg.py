@@ -148,7 +148,11 @@ def _finding(design: Design, leg: Leg) -> Finding:
         help=f"react to the event of the outcome, or undo it in a handler for that of the failure (`compensates {event}`)",
         silence=f"`provisional` on `{event}`",
         subject=leg.reaction.path,
-        claim=Claim(both=_both(design, leg), levels="E/E/E"),
+        claim=Claim(
+            both=_both(design, leg),
+            end=f"{who(leg.workflow)} has failed, and nothing undoes {{done}} of {reacting}",
+            levels="E/E/E",
+        ),
     )
 
 

@@ -128,6 +128,8 @@ def _finding(rollback: Rollback) -> Finding:
             ("B1", "B2"),
             tuple(one.process.place for one in causes),
             both=(frozenset(one.id for one in left), frozenset(one.id for one in causes)),
+            end=f"{fails}, and nothing undoes {{done}}",
+            flow=view.flow.name,
             levels="E/E/E",
         ),
     )
