@@ -65,7 +65,8 @@ def confirm(
 
 def _shown(finding: Finding, trial: Trial) -> Finding:
     assert finding.claim is not None
-    return replace(finding, run=trial.run, levels=finding.claim.levels or finding.levels)
+    levels = finding.claim.levels if not trial.aside else ""
+    return replace(finding, run=trial.run, levels=levels or finding.levels)
 
 
 def _keys(finding: Finding) -> Iterable[tuple[str, str, int, int]]:

@@ -114,6 +114,34 @@ class Run(NamedTuple):
     outside: tuple[str, ...] = ()
 
 
+class Taking(NamedTuple):
+    """A message as one process takes it.
+
+    Attributes:
+        message: its name.
+        process: the process, by the number of its first action.
+    """
+
+    message: str
+    process: int
+
+
+class Succession(NamedTuple):
+    """Something that happens, and something that happens after it.
+
+    Attributes:
+        first: actions, by number, of which one happens.
+        then: those of which one happens after it.
+        flow: in which flow the first happens; what happens after it may be asked for by another entry.
+        end: the damage in one sentence.
+    """
+
+    first: frozenset[int]
+    then: frozenset[int]
+    flow: str
+    end: str
+
+
 class Claim(NamedTuple):
     """What a finding says will happen when the design runs, so that runs of its model can bear it out or refute it.
 
@@ -124,6 +152,9 @@ class Claim(NamedTuple):
         both: two groups of actions, by number, of which it says that one run comes to both; a complete search without such a run
             refutes it.
         any_order: of `both`, it also says that either may be the first.
+        foremost: what it speaks of first: a run that shows it is shown before all others. No search refutes it.
+        overtaken: two messages that one service takes, of which it says that the first may be sent before the second and taken
+            behind it, whoever asks for them. No search refutes it.
         follows: what stands still or never ends well because of it; no run needs to show that.
         levels: the severity triple of the finding once a run bears it out; empty if that changes nothing.
     """
@@ -133,6 +164,8 @@ class Claim(NamedTuple):
     messages: frozenset[str] = frozenset()
     both: tuple[frozenset[int], frozenset[int]] | None = None
     any_order: bool = False
+    foremost: Succession | None = None
+    overtaken: tuple[Taking, Taking] | None = None
     follows: tuple[Span, ...] = ()
     levels: str = ""
 

@@ -9,18 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.scene import Scene, scenes
+from coordlint.explore.joint import Both, Joints, hold, successes
+from coordlint.explore.obligations import listed
+from coordlint.explore.overtaking import OVERTAKEN, overtaking
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TooLargeError
-from coordlint.explore.story import tell
+from coordlint.explore.story import tell, tell_violation
 from coordlint.explore.verify import Settings, Told, Verification
+from coordlint.explore.violation import Violation
 from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
 from coordlint.finding import Run
 
 if TYPE_CHECKING:
-    from coordlint.explore.scene import Compiled
-    from coordlint.finding import Claim
+    from collections.abc import Iterable
+
+    from coordlint.explore.scene import Compiled, Scene
+    from coordlint.finding import Claim, Taking
     from coordlint.graph import Index
     from coordlint.source import Span
     from coordlint.system import Process
@@ -45,10 +50,12 @@ class Trial(NamedTuple):
     Attributes:
         word: `shown`, or `refuted`.
         run: the run that shows it.
+        aside: it is one of an entry that no flow speaks of: it shows how, and says nothing of how much it matters.
     """
 
     word: Literal["shown", "refuted"]
     run: Run | None = None
+    aside: bool = False
 
     @property
     def faults(self) -> int:
@@ -72,18 +79,26 @@ class Trials:
     def __init__(self, index: Index, verification: Verification) -> None:
         self.index = index
         self.verification = verification
-        self._scenes: dict[Process, list[Scene]] | None = None
+        self.joints = Joints(index, verification.searched if not verification.settings.flow else None)
+        self._strays: dict[str, list[Told]] = {}
         self._spent = 0
 
     def of(self, claim: Claim) -> Trial | None:
         """What the runs say about a claim; None if they leave it open."""
+        shown = self._foremost(claim) or self._overtaken(claim)
+        if shown is not None:
+            return shown
         if claim.both is not None:
             return self._both(claim)
-        shown = [told for told in self._certain() if _is_same(claim, told)]
-        told = min(shown, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
-        if told is None:
-            return None
-        return Trial("shown", told.run)
+        for aside in (False, True):
+            some = self._stray(claim) if aside else self._certain()
+            same = [told for told in some if _is_same(claim, told)]
+            told = min(
+                same, key=lambda one: (one.violation.faults, not _is_at(claim, one), len(one.steps)), default=None
+            )
+            if told is not None:
+                return Trial("shown", told.run, aside)
+        return None
 
     def same(self, claim: Claim) -> list[Told]:
         """The violations that say what a claim says, or follow from it."""
@@ -112,14 +127,9 @@ class Trials:
 
     def _with(self, first: frozenset[int], then: frozenset[int]) -> list[Scene]:
         """The scenes in which both could happen."""
-        if self._scenes is None:
-            self._scenes = {}
-            for scene in scenes(self.index):
-                for process in scene.processes:
-                    self._scenes.setdefault(process, []).append(scene)
         actions = self.index.system.actions
         one, other = (
-            [scene for number in sorted(group) for scene in self._scenes.get(actions[number].process, ())]
+            [scene for number in sorted(group) for scene in self.joints.of(actions[number].process)]
             for group in (first, then)
         )
         return [scene for scene in _once(one) if any(scene is known for known in other)]
@@ -175,20 +185,155 @@ class Trials:
         self._spent += len(search.layers)
         return search, compiled, observer
 
+    # -------------------------------------------------------------------------------------------- scenes for one claim
 
-def _once(some: list[Scene]) -> list[Scene]:
+    def _foremost(self, claim: Claim) -> Trial | None:
+        """A shortest run that comes to the one and then to the other, even if two entries have to be asked for that."""
+        if claim.foremost is None:
+            return None
+        first, then, flow, end = claim.foremost
+        ones, others = self._around(first), self._around(then)
+        ones = [scene for scene in ones if scene.root.name == flow] or ones
+
+        def shown(both: Both) -> Trial | None:
+            compiled = self._compile(both.scene)
+            if compiled is None:
+                return None
+            compiled, observer = watched(compiled, first, then)
+            compiled = successes(compiled, observer)
+            if both.later:
+                compiled = hold(compiled, observer, both.later)
+            return self._reach(compiled, observer, FIRST_THEN, end)
+
+        return _best(map(shown, self.joints.together(ones, others, frozenset())))
+
+    def _overtaken(self, claim: Claim) -> Trial | None:
+        """A shortest run in which the message that was sent first is taken last."""
+        if claim.overtaken is None:
+            return None
+        found = {}
+        for first, then in (claim.overtaken, claim.overtaken[::-1]):
+            shown = self._overtakes(first, then)
+            if shown is not None:
+                found[shown.length, first.message, then.message] = shown
+        return found[min(found)] if found else None
+
+    def _overtakes(self, first: Taking, then: Taking) -> Trial | None:
+        """The same with the order given; left out where the entry of the later one writes what that of the first reads."""
+        actions, messages = self.index.system.actions, self.index.system.messages
+        one, other = ((messages[taking.message], actions[taking.process].process) for taking in (first, then))
+        damage = f"`{first.message}` is sent first and taken last: {self._without(one[1], other[1], then.message)}"
+
+        def shown(both: Both) -> Trial | None:
+            if both.later and self.joints.feeds(both.scene.joins[1], both.scene.joins[0]):
+                return None
+            compiled = self._compile(both.scene)
+            observed = overtaking(compiled, one, other, both.later) if compiled is not None else None
+            return self._reach(*observed, OVERTAKEN, damage) if observed is not None else None
+
+        scenes = self.joints.sending(one[0]), self.joints.sending(other[0])
+        return _best(map(shown, self.joints.together(*scenes, frozenset({one[1], other[1]}))))
+
+    def _without(self, late: Process, early: Process, name: str) -> str:
+        """What it means that a handler runs before the one whose work it relies on."""
+        system = self.index.system
+        written, also = (
+            [use.text for action in system.actions_of(process, "write") for use in action.entities]
+            for process in (late, early)
+        )
+        read = {use.text for action in system.actions_of(early, "read") for use in action.entities}
+        both = [f"`{text}`" for text in dict.fromkeys(written) if text in also]
+        if both:
+            return f"`{name}` changes {listed(both)} without it, and what it writes there comes last"
+        found = [f"`{text}`" for text in dict.fromkeys(written) if text in read]
+        if found:
+            return f"`{name}` reads {listed(found)} without what it brings"
+        return f"`{early.service.name}` handles `{name}` without it"
+
+    def _around(self, group: frozenset[int]) -> list[Scene]:
+        """The scenes in which one of some actions could happen; those of entries for what happens in no flow."""
+        found: list[Scene] = []
+        for number in sorted(group):
+            process = self.index.system.actions[number].process
+            stray = self.joints.stray(process)
+            found += self.joints.of(process) if stray is None else [stray]
+        return _once(found)
+
+    def _stray(self, claim: Claim) -> list[Told]:
+        """What goes wrong in the scenes of handlers of no flow that a claim is about."""
+        found: list[Told] = []
+        for scene in self.joints.strays(claim.places) if claim.properties else ():
+            found += self._verified(scene)
+        return found
+
+    def _verified(self, scene: Scene) -> list[Told]:
+        if scene.name not in self._strays:
+            left = ALL_STATES - self._spent
+            if left <= 0:
+                return []
+            settings = self.verification.settings._replace(limit=min(STATES, left), total=0, flow="")
+            one = Verification(self.index, self.verification.sagas, settings, only=[scene])
+            self._spent += sum(verdict.states for verdict in one.verdicts)
+            self._strays[scene.name] = [told for told in one.told if not told.assumes]
+        return self._strays[scene.name]
+
+    def _compile(self, scene: Scene) -> Compiled | None:
+        adverse = None if self.verification.settings.strict else frozenset[str]()
+        try:
+            return compile_scene(self.index, scene, adverse)
+        except TooLargeError:
+            return None
+
+    def _reach(self, compiled: Compiled, observer: int, end: int, damage: str) -> Trial | None:
+        """A shortest run to a local state of an observer, told without what it does not depend on."""
+        if self._spent >= ALL_STATES:
+            return None
+        try:
+            search = Search(Space(compiled.tables), STATES, frozenset({(observer, end)}))
+            for _ in search.run(FAULTS):
+                pass
+        except TooManyQueueContentsError:
+            return None
+        self._spent += len(search.layers)
+        hit = search.hits.get((observer, end))
+        if hit is None:
+            return None
+        path = (*search.path(hit.before), (hit.before, hit.move))
+        scene = compiled.scene
+        run = tell_violation(
+            compiled, search.space, Violation("", scene.name, hit.layer, "", damage, scene.place, path)
+        )
+        return Trial("shown", run._replace(complete=search.complete)) if run is not None else None
+
+
+def _best(some: Iterable[Trial | None]) -> Trial | None:
+    """The first run without a fault, or else the one with the fewest faults and steps."""
+    best: Trial | None = None
+    for one in some:
+        if one is not None and (best is None or one.length < best.length):
+            best = one
+        if best is not None and not best.faults:
+            break
+    return best
+
+
+def _once(some: Iterable[Scene]) -> list[Scene]:
     return list({id(scene): scene for scene in some}.values())
 
 
 def _is_same(claim: Claim, told: Told) -> bool:
     if told.violation.code not in claim.properties:
         return False
-    if any(_overlap(place, told.violation.place) for place in claim.places):
+    if _is_at(claim, told):
         return True
     faults = [step for step in told.steps if step.fault]
     return any(
         step.message in claim.messages or any(_overlap(place, step.span) for place in claim.places) for step in faults
     )
+
+
+def _is_at(claim: Claim, told: Told) -> bool:
+    return any(_overlap(place, told.violation.place) for place in claim.places)
 
 
 def _follows(claim: Claim, told: Told) -> bool:

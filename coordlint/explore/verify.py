@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,20 +149,28 @@ class Verification:
 
     Args:
         memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
+        only: these scenes instead of those of the design.
+
+    Attributes:
+        searched: the scenes.
+        verdicts: what is known about each of them.
+        told: the violations.
     """
 
     def __init__(
-        self, index: Index, sagas: Sagas, settings: Settings | None = None, memory: Memory | None = None
-    ) -> None:
+        self, index: Index, sagas: Sagas, settings: Settings | None = None, memory: Memory | None = None,
+        only: Sequence[Scene] | None = None,
+    ) -> None:  # fmt: skip
         self.index = index
         self.sagas = sagas
+        self.only = only
         self.settings = settings or Settings()
         self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
         self._memory = memory
         self._spent = 0
-        found = list(self.scenes())
+        self.searched = found = list(self.scenes())
         if 0 < self.settings.many <= len(found):
             most = 1 if len(found) >= 4 * self.settings.many else self.settings.faults
             self.settings = self.settings._replace(faults=min(self.settings.faults, most), candidates=False)
@@ -178,7 +186,7 @@ class Verification:
 
     def scenes(self) -> Iterator[Scene]:
         """The scenes that are asked for."""
-        for scene in scenes(self.index):
+        for scene in scenes(self.index) if self.only is None else self.only:
             if not self.settings.flow or scene.root.name == self.settings.flow:
                 yield scene
 

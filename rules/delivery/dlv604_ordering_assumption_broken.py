@@ -153,7 +153,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.delivery import dead_letter
-from coordlint.finding import Claim, Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label, Taking
 from coordlint.rule import rule
 from coordlint.source import Edit, Span
 
@@ -172,12 +172,13 @@ BATCH = 200
 
 
 class _Reason(NamedTuple):
-    """Why the order is not kept, where one sees it, and the edit that keeps it."""
+    """Why the order is not kept, where one sees it, the edit that keeps it, and the two messages if it is one of two."""
 
     text: str
     labels: tuple[Label, ...]
     help: str
     edit: Edit | None = None
+    apart: tuple[Arrival, Arrival] | None = None
 
 
 @rule("DLV604", "ordering-assumption-broken", "E/E/E", evidence="D")
@@ -276,13 +277,15 @@ def _different_ways(arrivals: list[Arrival]) -> _Reason | None:
         Label(second.use.message.place, f"on `{names[1].name}`"),
     )
     return _Reason(
-        text, labels, "publish both on one channel that is ordered by the key, or let the handler wait for the first"
-    )
+        text, labels, "publish both on one channel that is ordered by the key, or let the handler wait for the first",
+        apart=(first, second),
+    )  # fmt: skip
 
 
 def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> dict[int, _Reason]:
     """By the identity of the group: messages of several services, of which none is published because of the other."""
     shared = []
+    members = {id(group): group for group in groups}
     for group in groups:
         published = _publishers(design, group)
         if len({service for _, service in published}) > 1:
@@ -300,7 +303,7 @@ def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> di
             for one, other in combinations(published, 2):
                 apart = one[0] is not other[0] and one[1] is not other[1]
                 if apart and nodes[one[0]] not in behind[other[0]] and nodes[other[0]] not in behind[one[0]]:
-                    result[identity] = _two_publishers(design, one, other)
+                    result[identity] = _two_publishers(design, members[identity], one, other)
                     break
     return result
 
@@ -310,13 +313,17 @@ def _publishers(design: Design, group: list[Arrival]) -> list[tuple[Message, Ser
     return [(message, service) for message in messages for service in design.delivery.publishers(message)]
 
 
-def _two_publishers(design: Design, one: tuple[Message, Service], other: tuple[Message, Service]) -> _Reason:
+def _two_publishers(
+    design: Design, group: list[Arrival], one: tuple[Message, Service], other: tuple[Message, Service]
+) -> _Reason:
     labels = []
+    first, second = (next(arrival for arrival in group if arrival.use.message is m) for m, _ in (one, other))
     for message, service in (one, other):
         action = next(a for a in design.index.producers(message) if a.process.service is service)
         labels.append(Label(action.span, f"published by `{service.name}`"))
     text = f"`{one[0].name}` comes from `{one[1].name}` and `{other[0].name}` from `{other[1].name}`"
-    return _Reason(text, tuple(labels), "let one service publish both, or let the handler wait for the first")
+    help = "let one service publish both, or let the handler wait for the first"
+    return _Reason(text, tuple(labels), help, apart=(first, second))
 
 
 # ------------------------------------------------------------------------------------------------ the finding
@@ -346,5 +353,13 @@ def _finding(service: Service, key: tuple[str, ...], arrivals: list[Arrival], re
             ("B5", "B15"),
             (process.place,),
             frozenset(arrival.use.message.name for arrival in arrivals),
+            overtaken=next((_takings(*reason.apart) for reason in reasons if reason.apart is not None), None),
         ),
     )
+
+
+def _takings(first: Arrival, then: Arrival) -> tuple[Taking, Taking] | None:
+    if first.use.message is then.use.message:
+        return None
+    one, other = (Taking(arrival.use.message.name, arrival.process.start) for arrival in (first, then))
+    return one, other
