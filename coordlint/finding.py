@@ -126,6 +126,20 @@ class Taking(NamedTuple):
     process: int
 
 
+class Overtaking(NamedTuple):
+    """Two messages that one service takes and relies on in an order that nothing keeps.
+
+    Attributes:
+        one, other: the messages; which of them ought to come first is not said.
+        apart: they travel over different channels, so that what is sent first may be taken last. Otherwise they come over one
+            channel from different publishers, so that what is asked for first may be sent last.
+    """
+
+    one: Taking
+    other: Taking
+    apart: bool
+
+
 class Succession(NamedTuple):
     """Something that happens, and something that happens after it.
 
@@ -153,8 +167,8 @@ class Claim(NamedTuple):
             refutes it.
         any_order: of `both`, it also says that either may be the first.
         foremost: what it speaks of first: a run that shows it is shown before all others. No search refutes it.
-        overtaken: two messages that one service takes, of which it says that the first may be sent before the second and taken
-            behind it, whoever asks for them. No search refutes it.
+        overtaking: two messages of which it says that they may come in the wrong order, whoever asks for them. No search refutes
+            it.
         follows: what stands still or never ends well because of it; no run needs to show that.
         levels: the severity triple of the finding once a run bears it out; empty if that changes nothing.
     """
@@ -165,7 +179,7 @@ class Claim(NamedTuple):
     both: tuple[frozenset[int], frozenset[int]] | None = None
     any_order: bool = False
     foremost: Succession | None = None
-    overtaken: tuple[Taking, Taking] | None = None
+    overtaking: Overtaking | None = None
     follows: tuple[Span, ...] = ()
     levels: str = ""
 

@@ -96,6 +96,10 @@ class Joints:
         found = [self.entry(use.message) for trigger in process.triggers for use in trigger.uses]
         return next((scene for scene in found if scene is not None and process in scene.processes), None)
 
+    def is_entry(self, scene: Scene) -> bool:
+        """Whether it is the scene of an entry that no flow speaks of."""
+        return any(scene is one for one in self._entries.values())
+
     def strays(self, places: Iterable[Span]) -> list[Scene]:
         """The scenes of the handlers of no flow in which some statements stand, each once."""
         found: dict[str, Scene] = {}
@@ -180,22 +184,21 @@ class Joints:
         }
 
 
-def hold(compiled: Compiled, observer: int, later: frozenset[Message]) -> Compiled:
-    """Let what begins with those messages be asked for when an observer has heard of the first thing that it waits for.
+def hold(compiled: Compiled, observer: int, kinds: tuple[int, ...]) -> Compiled:
+    """Let messages that are there from the beginning come only when an observer has heard of the first thing it waits for.
 
-    The runs that are left are fewer, and each of them is one of the scene. The rest of them begins with the two in another order.
+    The runs that are left are fewer, and each of them is one of the scene: nobody says when somebody outside asks for something.
 
     Args:
         compiled: the scene with its observer.
-        observer: its number; in the local state 0 it has heard of nothing, in 1 of the first thing.
-        later: the messages.
+        observer: its number; it leaves the local state 0 when it hears of the first thing.
+        kinds: the messages.
     """
-    kinds = held(compiled, later)
     tables = compiled.tables
     old = tables.components[observer]
     rows = list(old.rows)
     rows[0] = {
-        kind: tuple(row._replace(emits=(*row.emits, *kinds)) if row.target == 1 else row for row in group)
+        kind: tuple(row._replace(emits=(*row.emits, *kinds)) if row.target else row for row in group)
         for kind, group in rows[0].items()
     }
     components = list(tables.components)

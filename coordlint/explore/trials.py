@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.joint import Both, Joints, hold, successes
+from coordlint.explore.joint import Both, Joints, held, hold, successes
 from coordlint.explore.obligations import listed
 from coordlint.explore.overtaking import OVERTAKEN, overtaking
 from coordlint.explore.search import Search
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from coordlint.finding import Claim, Taking
     from coordlint.graph import Index
     from coordlint.source import Span
-    from coordlint.system import Process
+    from coordlint.system import Message, Process
 
 FAULTS = 1
 """So many faults may happen in a run."""
@@ -195,60 +195,70 @@ class Trials:
         ones, others = self._around(first), self._around(then)
         ones = [scene for scene in ones if scene.root.name == flow] or ones
 
-        def shown(both: Both) -> Trial | None:
+        def tried(both: Both) -> Trial | None:
             compiled = self._compile(both.scene)
             if compiled is None:
                 return None
             compiled, observer = watched(compiled, first, then)
             compiled = successes(compiled, observer)
             if both.later:
-                compiled = hold(compiled, observer, both.later)
-            return self._reach(compiled, observer, FIRST_THEN, end)
+                compiled = hold(compiled, observer, held(compiled, both.later))
+            shown = self._reach(compiled, observer, FIRST_THEN, end)
+            aside = any(self.joints.is_entry(scene) for scene in both.scene.joins)
+            return shown._replace(aside=aside) if shown is not None else None
 
-        return _best(map(shown, self.joints.together(ones, others, frozenset())))
+        return _best(map(tried, self.joints.together(ones, others, frozenset())))
 
     def _overtaken(self, claim: Claim) -> Trial | None:
-        """A shortest run in which the message that was sent first is taken last."""
-        if claim.overtaken is None:
+        """A shortest run in which the wrong one of two messages is taken first."""
+        asked = claim.overtaking
+        if asked is None:
             return None
         found = {}
-        for first, then in (claim.overtaken, claim.overtaken[::-1]):
-            shown = self._overtakes(first, then)
+        for first, then in ((asked.one, asked.other), (asked.other, asked.one)):
+            shown = self._overtakes(first, then, apart=asked.apart)
             if shown is not None:
                 found[shown.length, first.message, then.message] = shown
         return found[min(found)] if found else None
 
-    def _overtakes(self, first: Taking, then: Taking) -> Trial | None:
-        """The same with the order given; left out where the entry of the later one writes what that of the first reads."""
+    def _overtakes(self, first: Taking, then: Taking, *, apart: bool) -> Trial | None:
+        """The same with the order given; left out where the entry of the other one writes what that of the first reads."""
         actions, messages = self.index.system.actions, self.index.system.messages
         one, other = ((messages[taking.message], actions[taking.process].process) for taking in (first, then))
-        damage = f"`{first.message}` is sent first and taken last: {self._without(one[1], other[1], then.message)}"
+        front = f"`{first.message}` is {'sent' if apart else 'asked for'} first and taken last"
+        damage = f"{front}: {self._without(one, other)}"
 
         def shown(both: Both) -> Trial | None:
-            if both.later and self.joints.feeds(both.scene.joins[1], both.scene.joins[0]):
+            joins = both.scene.joins
+            if both.later and self.joints.feeds(joins[1], joins[0]):
                 return None
             compiled = self._compile(both.scene)
-            observed = overtaking(compiled, one, other, both.later) if compiled is not None else None
+            if compiled is None:
+                return None
+            begins = frozenset(joins[0].starts)
+            observed = overtaking(compiled, one, other, begins, both.later, apart=apart)
             return self._reach(*observed, OVERTAKEN, damage) if observed is not None else None
 
         scenes = self.joints.sending(one[0]), self.joints.sending(other[0])
-        return _best(map(shown, self.joints.together(*scenes, frozenset({one[1], other[1]}))))
+        tried = self.joints.together(*scenes, frozenset({one[1], other[1]}))
+        return _best(shown(both) for both in tried if apart or both.later)
 
-    def _without(self, late: Process, early: Process, name: str) -> str:
+    def _without(self, late: tuple[Message, Process], early: tuple[Message, Process]) -> str:
         """What it means that a handler runs before the one whose work it relies on."""
         system = self.index.system
-        written, also = (
+        written, changed = (
             [use.text for action in system.actions_of(process, "write") for use in action.entities]
-            for process in (late, early)
+            for _, process in (late, early)
         )
-        read = {use.text for action in system.actions_of(early, "read") for use in action.entities}
-        both = [f"`{text}`" for text in dict.fromkeys(written) if text in also]
+        read = {use.text for action in system.actions_of(early[1], "read") for use in action.entities}
+        name = f"`{early[0].name}`"
+        both = [f"`{text}`" for text in dict.fromkeys(written) if text in changed]
         if both:
-            return f"`{name}` changes {listed(both)} without it, and what it writes there comes last"
+            return f"{name} changes {listed(both)} without it, and `{late[0].name}` has the last word there"
         found = [f"`{text}`" for text in dict.fromkeys(written) if text in read]
         if found:
-            return f"`{name}` reads {listed(found)} without what it brings"
-        return f"`{early.service.name}` handles `{name}` without it"
+            return f"{name} reads {listed(found)} without what it brings"
+        return f"`{early[1].service.name}` handles {name} without it"
 
     def _around(self, group: frozenset[int]) -> list[Scene]:
         """The scenes in which one of some actions could happen; those of entries for what happens in no flow."""

@@ -153,7 +153,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.delivery import dead_letter
-from coordlint.finding import Claim, Finding, Fix, Label, Taking
+from coordlint.finding import Claim, Finding, Fix, Label, Overtaking, Taking
 from coordlint.rule import rule
 from coordlint.source import Edit, Span
 
@@ -353,13 +353,13 @@ def _finding(service: Service, key: tuple[str, ...], arrivals: list[Arrival], re
             ("B5", "B15"),
             (process.place,),
             frozenset(arrival.use.message.name for arrival in arrivals),
-            overtaken=next((_takings(*reason.apart) for reason in reasons if reason.apart is not None), None),
+            overtaking=next((_overtaking(*reason.apart) for reason in reasons if reason.apart is not None), None),
         ),
     )
 
 
-def _takings(first: Arrival, then: Arrival) -> tuple[Taking, Taking] | None:
+def _overtaking(first: Arrival, then: Arrival) -> Overtaking | None:
     if first.use.message is then.use.message:
         return None
     one, other = (Taking(arrival.use.message.name, arrival.process.start) for arrival in (first, then))
-    return one, other
+    return Overtaking(one, other, apart=first.hops != then.hops)
