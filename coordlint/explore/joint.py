@@ -27,12 +27,16 @@ MOST_PAIRS = 4
 """So many pairs of scenes are tried for one claim, the smallest first."""
 
 
+FAR = 100
+"""An entry that leads to a message is looked for behind so many other messages."""
+
+
 class Both(NamedTuple):
-    """Two scenes for one claim; the same one twice where a single scene is enough.
+    """A scene in which two things can happen, made of one or two scenes of the design.
 
     Attributes:
         scene: what is run.
-        later: what begins the second one, which waits until the first has come to what the claim is about.
+        later: what begins the second one of two.
     """
 
     scene: Scene
@@ -52,6 +56,7 @@ class Joints:
         self.scenes = known if known is not None else list(scenes(index))
         self._order = {process: number for number, process in enumerate(index.system.processes)}
         self._entries: dict[Message, Scene | None] = {}
+        self._begun: dict[Message, Scene] = {}
 
     # -------------------------------------------------------------------------------------------- who is in which scene
 
@@ -98,7 +103,7 @@ class Joints:
 
     def is_entry(self, scene: Scene) -> bool:
         """Whether it is the scene of an entry that no flow speaks of."""
-        return any(scene is one for one in self._entries.values())
+        return any(scene is one for one in self._begun.values())
 
     def strays(self, places: Iterable[Span]) -> list[Scene]:
         """The scenes of the handlers of no flow in which some statements stand, each once."""
@@ -127,18 +132,25 @@ class Joints:
         return self._entries[message]
 
     def _entry(self, message: Message) -> Scene | None:
-        queue = [message]
-        for one in queue:
+        seen = {message: None}
+        todo = [message]
+        for one in todo:
             asking = {action.process: None for action in self.index.producers(one) if not action.process.contract}
             inside = [process for process in asking if not _is_outside(process)]
             outside = sorted({process.service.name for process in asking if _is_outside(process)})
             taking = [process for process in self.index.started.get(one, ()) if not process.contract]
             if (outside or not inside) and taking and not one.phantom:
-                source = self.index.system.services.get(outside[0]) if outside else None
-                place = min(taking, key=lambda process: process.path).place
-                return entered(self.index, self._order, one, source, place)
+                if one not in self._begun:
+                    source = self.index.system.services.get(outside[0]) if outside else None
+                    place = min(taking, key=lambda process: process.path).place
+                    self._begun[one] = entered(self.index, self._order, one, source, place)
+                return self._begun[one]
             for process in sorted(inside, key=lambda process: process.path):
-                queue += [u.message for t in process.triggers for u in t.uses if u.message not in queue]
+                uses = [use.message for trigger in process.triggers for use in trigger.uses]
+                todo += [message for message in dict.fromkeys(uses) if message not in seen]
+                seen.update(dict.fromkeys(uses))
+            if len(todo) > FAR:
+                break
         return None
 
     # -------------------------------------------------------------------------------------------- two at once
@@ -151,10 +163,12 @@ class Joints:
             others: the scenes in which the second one happens; where two scenes are needed, it is asked for later.
             keep: processes that take part although they only build views.
         """
-        common = [scene for scene in ones if any(scene is other for other in others)]
-        for scene in sorted(common, key=_size):
+        known = {id(scene) for scene in others}
+        ones, others = sorted(ones, key=_size), sorted(others, key=_size)
+        for scene in [scene for scene in ones if id(scene) in known][:MOST_PAIRS]:
             yield Both(combined(self.index, self._order, scene, keep=keep))
-        apart = [(one, other) for one in ones for other in others if set(one.starts).isdisjoint(other.starts)]
+        apart = [(one, other) for one in ones[:MOST_PAIRS] for other in others[:MOST_PAIRS]]
+        apart = [(one, other) for one, other in apart if set(one.starts).isdisjoint(other.starts)]
         apart.sort(key=lambda pair: (len(pair[0].processes) + len(pair[1].processes), pair[0].name, pair[1].name))
         for one, other in apart[:MOST_PAIRS]:
             yield Both(combined(self.index, self._order, one, other, keep=keep), frozenset(other.starts))
