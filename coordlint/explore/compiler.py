@@ -294,6 +294,8 @@ class Compiler(Carriage):
 
         It does not if repetitions are recognised, nobody asks for an answer or undoes it, and nothing that matters follows.
         """
+        if self.scene.joins:
+            return True  # what a claim asks may depend on it
         flow = self.scene.flow
         if flow is not None and flow.success is not None and flow.failure is None:
             return True  # without a declared failure, what is done when it fails is left over

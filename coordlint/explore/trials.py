@@ -6,29 +6,26 @@ the design, and otherwise leaves it as it is.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coordlint.explore.compiler import compile_scene
-from coordlint.explore.joint import Both, Joints, held, hold, successes
-from coordlint.explore.obligations import listed
-from coordlint.explore.overtaking import OVERTAKEN, overtaking
+from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
+from coordlint.explore.showing import Showing
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TooLargeError
-from coordlint.explore.story import tell, tell_violation
+from coordlint.explore.story import tell
 from coordlint.explore.verify import Settings, Told, Verification
-from coordlint.explore.violation import Violation
 from coordlint.explore.watch import FIRST_THEN, THEN_FIRST, watched
 from coordlint.finding import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from coordlint.explore.scene import Compiled, Scene
-    from coordlint.finding import Claim, Taking
+    from coordlint.explore.scene import Compiled
+    from coordlint.finding import Claim
     from coordlint.graph import Index
     from coordlint.source import Span
-    from coordlint.system import Message, Process
+    from coordlint.system import Process
 
 FAULTS = 1
 """So many faults may happen in a run."""
@@ -79,26 +76,28 @@ class Trials:
     def __init__(self, index: Index, verification: Verification) -> None:
         self.index = index
         self.verification = verification
-        self.joints = Joints(index, verification.searched if not verification.settings.flow else None)
-        self._strays: dict[str, list[Told]] = {}
+        self._scenes: dict[Process, list[Scene]] | None = None
         self._spent = 0
 
     def of(self, claim: Claim) -> Trial | None:
         """What the runs say about a claim; None if they leave it open."""
-        shown = self._foremost(claim) or self._overtaken(claim)
+        shown = self.showing.succession(claim.foremost) if claim.foremost is not None else None
+        if shown is None and claim.overtaking is not None:
+            shown = self.showing.overtaking(claim.overtaking)
         if shown is not None:
-            return shown
+            return Trial("shown", *shown)
         if claim.both is not None:
             return self._both(claim)
-        for aside in (False, True):
-            some = self._stray(claim) if aside else self._certain()
-            same = [told for told in some if _is_same(claim, told)]
-            told = min(
-                same, key=lambda one: (one.violation.faults, not _is_at(claim, one), len(one.steps)), default=None
-            )
-            if told is not None:
-                return Trial("shown", told.run, aside)
-        return None
+        told = _nearest(claim, self._certain())
+        if told is not None or not claim.properties:
+            return Trial("shown", told.run) if told is not None else None
+        told = _nearest(claim, self.showing.told(claim.places))
+        return Trial("shown", told.run, aside=True) if told is not None else None
+
+    @cached_property
+    def showing(self) -> Showing:
+        """What is run for single claims."""
+        return Showing(self.verification, SHORT)
 
     def same(self, claim: Claim) -> list[Told]:
         """The violations that say what a claim says, or follow from it."""
@@ -127,9 +126,14 @@ class Trials:
 
     def _with(self, first: frozenset[int], then: frozenset[int]) -> list[Scene]:
         """The scenes in which both could happen."""
+        if self._scenes is None:
+            self._scenes = {}
+            for scene in scenes(self.index):
+                for process in scene.processes:
+                    self._scenes.setdefault(process, []).append(scene)
         actions = self.index.system.actions
         one, other = (
-            [scene for number in sorted(group) for scene in self.joints.of(actions[number].process)]
+            [scene for number in sorted(group) for scene in self._scenes.get(actions[number].process, ())]
             for group in (first, then)
         )
         return [scene for scene in _once(one) if any(scene is known for known in other)]
@@ -185,150 +189,19 @@ class Trials:
         self._spent += len(search.layers)
         return search, compiled, observer
 
-    # -------------------------------------------------------------------------------------------- scenes for one claim
 
-    def _foremost(self, claim: Claim) -> Trial | None:
-        """A shortest run that comes to the one and then to the other, even if two entries have to be asked for that."""
-        if claim.foremost is None:
-            return None
-        first, then, flow, end = claim.foremost
-        ones, others = self._around(first), self._around(then)
-        ones = [scene for scene in ones if scene.root.name == flow] or ones
-
-        def tried(both: Both) -> Trial | None:
-            compiled = self._compile(both.scene)
-            if compiled is None:
-                return None
-            compiled, observer = watched(compiled, first, then)
-            compiled = successes(compiled, observer)
-            if both.later:
-                compiled = hold(compiled, observer, held(compiled, both.later))
-            shown = self._reach(compiled, observer, FIRST_THEN, end)
-            aside = any(self.joints.is_entry(scene) for scene in both.scene.joins)
-            return shown._replace(aside=aside) if shown is not None else None
-
-        return _best(map(tried, self.joints.together(ones, others, frozenset())))
-
-    def _overtaken(self, claim: Claim) -> Trial | None:
-        """A shortest run in which the wrong one of two messages is taken first."""
-        asked = claim.overtaking
-        if asked is None:
-            return None
-        found = {}
-        for first, then in ((asked.one, asked.other), (asked.other, asked.one)):
-            shown = self._overtakes(first, then, apart=asked.apart)
-            if shown is not None:
-                found[shown.length, first.message, then.message] = shown
-        return found[min(found)] if found else None
-
-    def _overtakes(self, first: Taking, then: Taking, *, apart: bool) -> Trial | None:
-        """The same with the order given; left out where the entry of the other one writes what that of the first reads."""
-        actions, messages = self.index.system.actions, self.index.system.messages
-        one, other = ((messages[taking.message], actions[taking.process].process) for taking in (first, then))
-        front = f"`{first.message}` is {'sent' if apart else 'asked for'} first and taken last"
-        damage = f"{front}: {self._without(one, other)}"
-
-        def shown(both: Both) -> Trial | None:
-            joins = both.scene.joins
-            if both.later and self.joints.feeds(joins[1], joins[0]):
-                return None
-            compiled = self._compile(both.scene)
-            if compiled is None:
-                return None
-            begins = frozenset(joins[0].starts)
-            observed = overtaking(compiled, one, other, begins, both.later, apart=apart)
-            return self._reach(*observed, OVERTAKEN, damage) if observed is not None else None
-
-        scenes = self.joints.sending(one[0]), self.joints.sending(other[0])
-        tried = self.joints.together(*scenes, frozenset({one[1], other[1]}))
-        return _best(shown(both) for both in tried if apart or both.later)
-
-    def _without(self, late: tuple[Message, Process], early: tuple[Message, Process]) -> str:
-        """What it means that a handler runs before the one whose work it relies on."""
-        system = self.index.system
-        written, changed = (
-            [use.text for action in system.actions_of(process, "write") for use in action.entities]
-            for _, process in (late, early)
-        )
-        read = {use.text for action in system.actions_of(early[1], "read") for use in action.entities}
-        name = f"`{early[0].name}`"
-        both = [f"`{text}`" for text in dict.fromkeys(written) if text in changed]
-        if both:
-            return f"{name} changes {listed(both)} without it, and `{late[0].name}` has the last word there"
-        found = [f"`{text}`" for text in dict.fromkeys(written) if text in read]
-        if found:
-            return f"{name} reads {listed(found)} without what it brings"
-        return f"`{early[1].service.name}` handles {name} without it"
-
-    def _around(self, group: frozenset[int]) -> list[Scene]:
-        """The scenes in which one of some actions could happen; those of entries for what happens in no flow."""
-        found: list[Scene] = []
-        for number in sorted(group):
-            process = self.index.system.actions[number].process
-            stray = self.joints.stray(process)
-            found += self.joints.of(process) if stray is None else [stray]
-        return _once(found)
-
-    def _stray(self, claim: Claim) -> list[Told]:
-        """What goes wrong in the scenes of handlers of no flow that a claim is about."""
-        found: list[Told] = []
-        for scene in self.joints.strays(claim.places) if claim.properties else ():
-            found += self._verified(scene)
-        return found
-
-    def _verified(self, scene: Scene) -> list[Told]:
-        if scene.name not in self._strays:
-            left = ALL_STATES - self._spent
-            if left <= 0:
-                return []
-            settings = self.verification.settings._replace(limit=min(STATES, left), total=0, flow="")
-            one = Verification(self.index, self.verification.sagas, settings, only=[scene])
-            self._spent += sum(verdict.states for verdict in one.verdicts)
-            self._strays[scene.name] = [told for told in one.told if not told.assumes]
-        return self._strays[scene.name]
-
-    def _compile(self, scene: Scene) -> Compiled | None:
-        adverse = None if self.verification.settings.strict else frozenset[str]()
-        try:
-            return compile_scene(self.index, scene, adverse)
-        except TooLargeError:
-            return None
-
-    def _reach(self, compiled: Compiled, observer: int, end: int, damage: str) -> Trial | None:
-        """A shortest run to a local state of an observer, told without what it does not depend on."""
-        if self._spent >= ALL_STATES:
-            return None
-        try:
-            search = Search(Space(compiled.tables), STATES, frozenset({(observer, end)}))
-            for _ in search.run(FAULTS):
-                pass
-        except TooManyQueueContentsError:
-            return None
-        self._spent += len(search.layers)
-        hit = search.hits.get((observer, end))
-        if hit is None:
-            return None
-        path = (*search.path(hit.before), (hit.before, hit.move))
-        scene = compiled.scene
-        run = tell_violation(
-            compiled, search.space, Violation("", scene.name, hit.layer, "", damage, scene.place, path)
-        )
-        return Trial("shown", run._replace(complete=search.complete)) if run is not None else None
-
-
-def _best(some: Iterable[Trial | None]) -> Trial | None:
-    """The first run without a fault, or else the one with the fewest faults and steps."""
-    best: Trial | None = None
-    for one in some:
-        if one is not None and (best is None or one.length < best.length):
-            best = one
-        if best is not None and not best.faults:
-            break
-    return best
-
-
-def _once(some: Iterable[Scene]) -> list[Scene]:
+def _once(some: list[Scene]) -> list[Scene]:
     return list({id(scene): scene for scene in some}.values())
+
+
+def _nearest(claim: Claim, some: list[Told]) -> Told | None:
+    """The violation that says what a claim says: with the fewest faults, then at its place, then with the fewest steps."""
+    same = [told for told in some if _is_same(claim, told)]
+    return min(same, key=lambda one: (one.violation.faults, not _is_at(claim, one), len(one.steps)), default=None)
+
+
+def _is_at(claim: Claim, told: Told) -> bool:
+    return any(_overlap(place, told.violation.place) for place in claim.places)
 
 
 def _is_same(claim: Claim, told: Told) -> bool:
@@ -340,10 +213,6 @@ def _is_same(claim: Claim, told: Told) -> bool:
     return any(
         step.message in claim.messages or any(_overlap(place, step.span) for place in claim.places) for step in faults
     )
-
-
-def _is_at(claim: Claim, told: Told) -> bool:
-    return any(_overlap(place, told.violation.place) for place in claim.places)
 
 
 def _follows(claim: Claim, told: Told) -> bool:

@@ -150,11 +150,6 @@ class Verification:
     Args:
         memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
         only: these scenes instead of those of the design.
-
-    Attributes:
-        searched: the scenes.
-        verdicts: what is known about each of them.
-        told: the violations.
     """
 
     def __init__(
