@@ -134,6 +134,39 @@ def test_what_is_only_sent_when_the_first_one_has_arrived_never_overtakes_it():
     assert asked(design(text), "PolicyOpened", "PolicyClosed") is None
 
 
+ONE = """
+channel placed { topic }
+channel paid { topic }
+store Index { owner Search }
+store Books { owner Orders }
+event Placed via placed { number: string }
+event Paid via paid { number: string }
+command Place
+external service Shopper { sends Orders.Place }
+service Orders { outbox  handles Place { idempotent  writes Books.orders  emits Placed } }
+service Bank { outbox  on Placed { idempotent  acts "takes the money"  emits Paid } }
+service Search {
+  on Placed { projection  idempotent  ordered by number  writes Index.orders }
+  on Paid { projection  idempotent  ordered by number  writes Index.orders }
+}
+flow Buying { starts with Place from Shopper  succeeds with Paid }
+"""
+
+
+def test_one_flow_is_enough_where_both_are_sent_in_it():
+    (finding,) = found(ONE, "DLV604")
+    assert finding.run is not None
+    assert finding.run.scene == "flow Buying"
+    assert taken(finding.run) == ["Place", "Placed", "Paid", "Placed"]
+    assert finding.run.faults == 0
+    views = [step.receiver for step in finding.run.steps if step.receiver == "Search"]
+    assert len(views) == 2
+
+
+def test_what_follows_from_the_other_one_is_never_sent_before_it():
+    assert asked(design(ONE), "Paid", "Placed", apart=False) is None
+
+
 def test_the_order_in_which_things_are_declared_changes_nothing():
     lines = APART.strip().split("\nflow ")
     turned = "\nflow ".join((lines[0], *lines[:0:-1]))
@@ -321,6 +354,13 @@ def test_a_run_of_no_flow_leaves_the_severity():
     assert finding.run.faults == 1
     assert finding.severity is not None
     assert finding.severity.label == "warning"
+
+
+def test_a_timer_of_no_flow_is_an_entry():
+    text = PAYS.replace("external service Clock { emits Due }", "service Clock { every 1d { emits Due } }")
+    (finding,) = found(text, "DLV601")
+    assert finding.run is not None
+    assert [(step.sender, step.receiver) for step in finding.run.steps] == [("Clock", "Bank"), ("Clock", "Bank")]
 
 
 def test_nothing_is_made_where_no_claim_asks():

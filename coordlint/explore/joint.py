@@ -246,7 +246,8 @@ def held(compiled: Compiled, later: frozenset[Message]) -> tuple[int, ...]:
 
 
 def _is_outside(process: Process) -> bool:
-    return process.service.external or process.kind == "own"
+    """Whether nothing in the design makes it send what it sends: somebody outside, a service by itself, a timer."""
+    return process.service.external or process.kind == "own" or any(one.kind == "timer" for one in process.triggers)
 
 
 def _size(scene: Scene) -> tuple[int, str]:

@@ -11,6 +11,10 @@ load: a cancelled policy comes back to life, an invoice has no customer.
 `ordered by KEY` at a handler says that it relies on the order of the messages of one key; the handlers of a service with the
 same key rely on the order among their messages as well.
 
+Where it is known who asks for two messages, the finding shows a run in which the wrong one is taken first: over two channels what
+was sent first arrives last, and from two publishers what was asked for first is sent last. An entry that reads what the other one
+writes is taken for the second one.
+
 ## Bad
 
 ```coord

@@ -7,6 +7,9 @@ instance fails, and has to undo its own part. Forgetting one subscription is eno
 reserved (Richardson counts this among the drawbacks of choreographed sagas). It is seen only when a customer complains, because
 every service by itself has done its work.
 
+The failure may come from outside the flow: an order is cancelled while its payment runs. The run of such a finding begins with both
+entries.
+
 ## Bad
 
 ```coord
