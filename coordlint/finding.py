@@ -185,6 +185,48 @@ class Twice(NamedTuple):
     behind: frozenset[int] = frozenset()
 
 
+class Taking(NamedTuple):
+    """A message as one process takes it.
+
+    Attributes:
+        message: its name.
+        process: the process, by the number of its first action.
+    """
+
+    message: str
+    process: int
+
+
+class Overtaking(NamedTuple):
+    """Two messages that one service takes and relies on in an order that nothing keeps.
+
+    Attributes:
+        one, other: the messages; which of them ought to come first is not said.
+        apart: they travel over different channels, so that what is sent first may be taken last. Otherwise they come over one
+            channel from different publishers, so that what is asked for first may be sent last.
+    """
+
+    one: Taking
+    other: Taking
+    apart: bool
+
+
+class Succession(NamedTuple):
+    """Something that happens, and something that happens after it.
+
+    Attributes:
+        first: actions, by number, of which one happens.
+        then: those of which one happens after it.
+        flow: in which flow the first happens; what happens after it may be asked for by another entry.
+        end: the damage in one sentence.
+    """
+
+    first: frozenset[int]
+    then: frozenset[int]
+    flow: str
+    end: str
+
+
 class Claim(NamedTuple):
     """What a finding says will happen when the design runs, so that runs of its model can bear it out or refute it.
 
@@ -201,6 +243,9 @@ class Claim(NamedTuple):
         flow: the name of the flow whose runs are rather shown than those of others, of `both` and `gaps`.
         gaps: what it says that a run never comes to; the first of them that a run shows bears it out.
         twice: what it says that a handler does twice for one message; asked behind all others.
+        foremost: what it speaks of first: a run that shows it is shown before all others. No search refutes it.
+        overtaking: two messages of which it says that they may come in the wrong order, whoever asks for them. No search refutes
+            it.
         follows: what stands still or never ends well because of it; no run needs to show that.
         levels: the severity triple of the finding once a run bears it out; empty if that changes nothing.
     """
@@ -216,6 +261,8 @@ class Claim(NamedTuple):
     flow: str = ""
     gaps: tuple[Gap, ...] = ()
     twice: tuple[Twice, ...] = ()
+    foremost: Succession | None = None
+    overtaking: Overtaking | None = None
     follows: tuple[Span, ...] = ()
     levels: str = ""
 

@@ -31,12 +31,14 @@ class Rollback(NamedTuple):
         causes: the ``fails``, or the publications of the flow's failure event after which something is left.
         event: what announces it, or None where only the caller hears of it.
         left: the effects that nothing undoes, in model order.
+        cases: each flow and cause with what is left after it.
     """
 
     view: FlowView
     causes: tuple[Action, ...]
     event: Message | None
     left: tuple[Action, ...]
+    cases: tuple[tuple[FlowView, Action, tuple[Action, ...]], ...] = ()
 
 
 class _Hop(NamedTuple):
@@ -106,7 +108,8 @@ class Rollbacks:
                 known = result.get(key)
                 if known is not None:
                     causes, left = {*known.causes, *rollback.causes}, {*known.left, *rollback.left}
-                    rollback = known._replace(causes=_in_order(causes), left=_in_order(left))
+                    cases = (*known.cases, *rollback.cases)
+                    rollback = known._replace(causes=_in_order(causes), left=_in_order(left), cases=cases)
                 result[key] = rollback
         return tuple(sorted(result.values(), key=lambda one: one.causes[0].id))
 
@@ -128,7 +131,7 @@ class Rollbacks:
                     undone = self._undone_by(process, self._consequences(fail, inside))
                     left = self._left(view, handlers, process, undone)
                     if left:
-                        yield Rollback(view, (fail,), self._event_of(fail), left)
+                        yield Rollback(view, (fail,), self._event_of(fail), left, ((view, fail, left),))
 
     def _announced(
         self, view: FlowView, handlers: list[Process], inside: set[Process], event: Message
@@ -136,6 +139,7 @@ class Rollbacks:
         """The failure event of a flow, whoever publishes it: a participant, or somebody outside the flow at any time."""
         causes: set[Action] = set()
         left: set[Action] = set()
+        cases: list[tuple[FlowView, Action, tuple[Action, ...]]] = []
         emits = [
             emit
             for emit in self.index.emitters.get(event, ())
@@ -155,8 +159,9 @@ class Rollbacks:
             if found:
                 causes.add(emit)
                 left.update(found)
+                cases.append((view, emit, found))
         if left:
-            yield Rollback(view, _in_order(causes), event, _in_order(left))
+            yield Rollback(view, _in_order(causes), event, _in_order(left), tuple(cases))
 
     def _part(self, view: FlowView) -> _Part:
         """The part of the process graph that belongs to a flow; timers only where its goal needs them."""

@@ -307,8 +307,10 @@ class Compiler(Carriage):
 
         It does not if repetitions are recognised, nobody asks for an answer or undoes it, and nothing that matters follows.
         """
-        root = self.scene.root
-        if isinstance(root, Flow) and root.success is not None and root.failure is None:
+        if self.scene.joins:
+            return True  # what a claim asks may depend on it
+        flow = self.scene.flow
+        if flow is not None and flow.success is not None and flow.failure is None:
             return True  # without a declared failure, what is done when it fails is left over
         deed = Deed(process, message, -1, True, f"`{message.name}`", process.place)
         return not self.deduplicates(deed)[0] or self._is_asked_for(message) or self._is_felt(process)
@@ -364,8 +366,8 @@ class Compiler(Carriage):
     # -------------------------------------------------------------------------------------------- observers
 
     def _observers(self) -> None:
-        root = self.scene.root
-        if not isinstance(root, Flow):
+        root = self.scene.flow
+        if root is None:
             return
         goals = [*(root.success.targets if root.success else ()), *(root.failure.targets if root.failure else ())]
         if goals:
@@ -497,8 +499,8 @@ def _values(found: dict[Process, list[Process]]) -> set[Process]:
 
 def _observed(scene: Scene) -> set[Message]:
     """The messages that the goals and orders of a flow are about."""
-    root = scene.root
-    if not isinstance(root, Flow):
+    root = scene.flow
+    if root is None:
         return set()
     goals = [*(root.success.targets if root.success else ()), *(root.failure.targets if root.failure else ())]
     uses = [goal for goal in goals if isinstance(goal, MessageUse)]

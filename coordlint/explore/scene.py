@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Kind, Tables
 from coordlint.source import Span
-from coordlint.system import EntityUse, Fact, Flow, Message, MessageUse, Process, Store, System, Workflow
+from coordlint.system import (
+    EntityUse,
+    Fact,
+    Flow,
+    Message,
+    MessageUse,
+    Process,
+    Service,
+    Store,
+    System,
+    Workflow,
+)
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Gathering, Part
@@ -28,6 +39,7 @@ class Scene(NamedTuple):
         processes: the handlers and workflows that take part, in model order.
         starts: the messages that begin it.
         place: where to point at.
+        joins: the scenes that it was made of for a single claim; it shows runs and is not judged.
     """
 
     name: str
@@ -35,6 +47,12 @@ class Scene(NamedTuple):
     processes: tuple[Process, ...]
     starts: tuple[Message, ...]
     place: Span
+    joins: tuple[Scene, ...] = ()
+
+    @property
+    def flow(self) -> Flow | None:
+        """The flow whose ends and orders are observed."""
+        return self.root if isinstance(self.root, Flow) and not self.joins else None
 
 
 def scenes(index: Index) -> Iterator[Scene]:
@@ -63,6 +81,20 @@ def scenes(index: Index) -> Iterator[Scene]:
             yield scene
 
 
+def entered(index: Index, order: dict[Process, int], message: Message, source: Service | None, place: Span) -> Scene:
+    """The scene of a message that somebody outside of the design sends and no flow begins with.
+
+    Args:
+        index: of the design's system.
+        order: the number of each process of the system.
+        message: what it begins with.
+        source: who sends it, if that is known.
+        place: where to point at.
+    """
+    root = Flow(name=message.name, place=place, span=place, starts=(MessageUse(message, place),), source=source)
+    return Scene(f"entry {message.name}", root, _closure(index, order, [message]), (message,), place)
+
+
 def alone(index: Index, workflow: Workflow, order: dict[Process, int] | None = None) -> Scene:
     """The scene of one workflow, whether or not a flow reaches it."""
     starts = _triggers(workflow)
@@ -78,7 +110,29 @@ def _triggers(workflow: Workflow) -> list[Message]:
     return [use.message for trigger in workflow.process.triggers for use in trigger.uses]
 
 
-def _closure(index: Index, order: dict[Process, int], starts: list[Message], *first: Process) -> tuple[Process, ...]:
+def combined(index: Index, order: dict[Process, int], *some: Scene, keep: frozenset[Process] = frozenset()) -> Scene:
+    """A scene that begins with the starts of all of those.
+
+    Args:
+        index: of the design's system.
+        order: the number of each process of the system.
+        some: the scenes; a single one to keep more of it.
+        keep: processes that take part although they only build views or tell people.
+    """
+    starts = list(dict.fromkeys(message for scene in some for message in scene.starts))
+    first = [scene.root.process for scene in some if isinstance(scene.root, Workflow)]
+    processes = _closure(index, order, starts, *first, keep=keep)
+    name = " and ".join(scene.name for scene in some)
+    return Scene(name, some[0].root, processes, tuple(starts), some[0].place, some)
+
+
+def _closure(
+    index: Index,
+    order: dict[Process, int],
+    starts: list[Message],
+    *first: Process,
+    keep: frozenset[Process] = frozenset(),
+) -> tuple[Process, ...]:
     """Every process that the messages can start, and what those cause."""
     system = index.system
     found: dict[Process, None] = dict.fromkeys(first)
@@ -98,7 +152,8 @@ def _closure(index: Index, order: dict[Process, int], starts: list[Message], *fi
                     todo += new
             continue
         for process in index.started.get(messages.pop(), ()):
-            if process not in found and not process.contract and not _only_reads(process, system):
+            cut = process not in keep and _only_reads(process, system)
+            if process not in found and not process.contract and not cut:
                 found[process] = None
                 todo.append(process)
     return tuple(sorted(found, key=order.__getitem__))

@@ -28,6 +28,7 @@ class Search:
     Args:
         space: what to search.
         limit: give up when more states than that are known.
+        aims: wrong local states, as (component, local state): the search ends where one of them is reached.
 
     Attributes:
         came: from where each known state was reached first.
@@ -42,9 +43,10 @@ class Search:
         cut: the limit was reached.
     """
 
-    def __init__(self, space: Space, limit: int = 2_000_000) -> None:
+    def __init__(self, space: Space, limit: int = 2_000_000, aims: frozenset[tuple[int, int]] = frozenset()) -> None:
         self.space = space
         self.limit = limit
+        self.aims = aims
         self.came: dict[int, int] = {}
         self.layers: dict[int, int] = {space.initial: 0}
         self.free: dict[int, list[int]] = {}
@@ -76,6 +78,8 @@ class Search:
                             self.silent.add(state)
                 while frontier:
                     frontier = self._advance(frontier, layer, last=layer == faults)
+                    if any(aim in self.hits and self.hits[aim].layer <= layer for aim in self.aims):
+                        return
                     if len(self.layers) > self.limit:
                         self.cut = True
                         return

@@ -186,9 +186,11 @@ class Tale:
         if changes:
             changed[move.component] = number
         again = self._asks_again(move, before)
+        outside = move.kind >= 0 and kinds[move.kind].urgent  # an observer has let somebody outside ask
         for kind in choice.emits if choice is not None else ():
             first = self._latest.get(kind) if again else None
-            sent = Sent(kind, lane(compiled, move.component), number, number, first)
+            by = self._origin(kind) if outside else lane(compiled, move.component)
+            sent = Sent(kind, by, number, number, first)
             event.sends.append(sent)
             self._send(sent)
         self.events.append(event)
@@ -232,11 +234,11 @@ class Tale:
 
     def _origin(self, kind: int) -> str:
         """Who sends a message that is there from the beginning."""
-        scene = self.compiled.scene
+        whole = self.compiled.scene
         message = next((part for part in self._keys.get(kind, ()) if isinstance(part, Message)), None)
-        if message is None or message in scene.starts:
+        for scene in whole.joins or (whole,):
             source = getattr(scene.root, "source", None)
-            if source is not None:
+            if source is not None and (message is None or message in scene.starts):
                 return str(source.name)
         names = [action.process.service.name for action in self.statements(message)] if message is not None else []
         return names[0] if names else ""

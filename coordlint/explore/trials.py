@@ -6,6 +6,7 @@ the design, and otherwise leaves it as it is.
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ from coordlint.explore.gaps import DECIDING, done_again, left_open
 from coordlint.explore.obligations import listed
 from coordlint.explore.scene import Scene, scenes
 from coordlint.explore.search import Search
+from coordlint.explore.showing import Showing
 from coordlint.explore.space import Space, TooManyQueueContentsError
 from coordlint.explore.spots import TooLargeError
 from coordlint.explore.verify import Settings, Told, Verification
@@ -61,11 +63,13 @@ class Trial(NamedTuple):
         word: `shown`, or `refuted`.
         run: the run that shows it.
         held: it shows it only by what is left done where something else goes wrong.
+        aside: it is one of an entry that no flow speaks of: it shows how, and says nothing of how much it matters.
     """
 
     word: Literal["shown", "refuted"]
     run: Run | None = None
     held: bool = False
+    aside: bool = False
 
     @property
     def faults(self) -> int:
@@ -95,6 +99,11 @@ class Trials:
 
     def of(self, claim: Claim) -> Trial | None:
         """What the runs say about a claim; None if they leave it open."""
+        first = self.showing.succession(claim.foremost) if claim.foremost is not None else None
+        if first is None and claim.overtaking is not None:
+            first = self.showing.overtaking(claim.overtaking)
+        if first is not None:
+            return Trial("shown", *first)
         trial = self._both(claim) if claim.both is not None else self._violation(claim)
         if trial is not None:
             return trial
@@ -103,17 +112,26 @@ class Trials:
         shown = next((run for run in chain(runs, again) if run is not None), None)
         if shown is not None:
             return Trial("shown", shown)
+        if claim.properties and claim.both is None:
+            told = _nearest(claim, self.showing.told(claim.places))
+            if told is not None:
+                return Trial("shown", told.run, aside=True)
         open_ = not claim.gaps or bool(claim.twice) or not all(self._is_out_of_reach(gap) for gap in claim.gaps)
         return None if open_ else Trial("refuted")
 
     def _violation(self, claim: Claim) -> Trial | None:
         known = [*self._certain(), *self.verification.folded]
-        shown = [told for told in known if _is_same(claim, told)]
-        held = not shown
-        if held:
-            shown = [told for told in known if not set(claim.held).isdisjoint(told.violation.held)]
-        told = min(shown, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
-        return Trial("shown", told.run, held) if told is not None else None
+        told = _nearest(claim, known)
+        if told is not None:
+            return Trial("shown", told.run)
+        held = [told for told in known if not set(claim.held).isdisjoint(told.violation.held)]
+        told = min(held, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
+        return Trial("shown", told.run, held=True) if told is not None else None
+
+    @cached_property
+    def showing(self) -> Showing:
+        """What is run for single claims."""
+        return Showing(self.verification, SHORT)
 
     def same(self, claim: Claim) -> list[Told]:
         """The violations that say what a claim says, or follow from it."""
@@ -294,10 +312,20 @@ def _once(some: list[Scene]) -> list[Scene]:
     return list({id(scene): scene for scene in some}.values())
 
 
+def _nearest(claim: Claim, some: list[Told]) -> Told | None:
+    """The violation that says what a claim says: with the fewest faults, then at its place, then with the fewest steps."""
+    same = [told for told in some if _is_same(claim, told)]
+    return min(same, key=lambda one: (one.violation.faults, not _is_at(claim, one), len(one.steps)), default=None)
+
+
+def _is_at(claim: Claim, told: Told) -> bool:
+    return any(_overlap(place, told.violation.place) for place in claim.places)
+
+
 def _is_same(claim: Claim, told: Told) -> bool:
     if told.violation.code not in claim.properties:
         return False
-    if any(_overlap(place, told.violation.place) for place in claim.places):
+    if _is_at(claim, told):
         return True
     faults = [step for step in told.steps if step.fault and step.move in (claim.faults or ON_THE_WAY)]
     return any(

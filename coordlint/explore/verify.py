@@ -154,6 +154,7 @@ class Verification:
     Args:
         memory: what earlier runs with the same settings found nothing in; only for settings without candidates and proof.
         amended: the design with some edits, None if they do not fit; without it only facts are tried as repairs.
+        only: these scenes instead of those of the design.
 
     Attributes:
         verdicts: one for each scene and pair.
@@ -163,10 +164,11 @@ class Verification:
 
     def __init__(
         self, index: Index, sagas: Sagas, settings: Settings | None = None, memory: Memory | None = None,
-        amended: Amended | None = None,
+        amended: Amended | None = None, only: Sequence[Scene] | None = None,
     ) -> None:  # fmt: skip
         self.index = index
         self.sagas = sagas
+        self.only = only
         self._amended = amended
         self.settings = settings or Settings()
         self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
@@ -175,7 +177,7 @@ class Verification:
         self.folded: list[Told] = []
         self._memory = memory
         self._spent = 0
-        found = list(self.scenes())
+        self.searched = found = list(self.scenes())
         if 0 < self.settings.many <= len(found):
             most = 1 if len(found) >= 4 * self.settings.many else self.settings.faults
             self.settings = self.settings._replace(faults=min(self.settings.faults, most), candidates=False)
@@ -191,7 +193,7 @@ class Verification:
 
     def scenes(self) -> Iterator[Scene]:
         """The scenes that are asked for."""
-        for scene in scenes(self.index):
+        for scene in scenes(self.index) if self.only is None else self.only:
             if not self.settings.flow or scene.root.name == self.settings.flow:
                 yield scene
 

@@ -11,6 +11,10 @@ load: a cancelled policy comes back to life, an invoice has no customer.
 `ordered by KEY` at a handler says that it relies on the order of the messages of one key; the handlers of a service with the
 same key rely on the order among their messages as well.
 
+Where it is known who asks for two messages, the finding shows a run in which the wrong one is taken first: over two channels what
+was sent first arrives last, and from two publishers what was asked for first is sent last. An entry that reads what the other one
+writes is taken for the second one.
+
 ## Bad
 
 ```coord
@@ -153,7 +157,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.analysis.delivery import dead_letter
-from coordlint.finding import Claim, Finding, Fix, Label
+from coordlint.finding import Claim, Finding, Fix, Label, Overtaking, Taking
 from coordlint.rule import rule
 from coordlint.source import Edit, Span
 
@@ -172,12 +176,13 @@ BATCH = 200
 
 
 class _Reason(NamedTuple):
-    """Why the order is not kept, where one sees it, and the edit that keeps it."""
+    """Why the order is not kept, where one sees it, the edit that keeps it, and the two messages if it is one of two."""
 
     text: str
     labels: tuple[Label, ...]
     help: str
     edit: Edit | None = None
+    apart: tuple[Arrival, Arrival] | None = None
 
 
 @rule("DLV604", "ordering-assumption-broken", "E/E/E", evidence="D")
@@ -276,13 +281,15 @@ def _different_ways(arrivals: list[Arrival]) -> _Reason | None:
         Label(second.use.message.place, f"on `{names[1].name}`"),
     )
     return _Reason(
-        text, labels, "publish both on one channel that is ordered by the key, or let the handler wait for the first"
-    )
+        text, labels, "publish both on one channel that is ordered by the key, or let the handler wait for the first",
+        apart=(first, second),
+    )  # fmt: skip
 
 
 def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> dict[int, _Reason]:
     """By the identity of the group: messages of several services, of which none is published because of the other."""
     shared = []
+    members = {id(group): group for group in groups}
     for group in groups:
         published = _publishers(design, group)
         if len({service for _, service in published}) > 1:
@@ -300,7 +307,7 @@ def _publishers_without_order(design: Design, groups: list[list[Arrival]]) -> di
             for one, other in combinations(published, 2):
                 apart = one[0] is not other[0] and one[1] is not other[1]
                 if apart and nodes[one[0]] not in behind[other[0]] and nodes[other[0]] not in behind[one[0]]:
-                    result[identity] = _two_publishers(design, one, other)
+                    result[identity] = _two_publishers(design, members[identity], one, other)
                     break
     return result
 
@@ -310,13 +317,17 @@ def _publishers(design: Design, group: list[Arrival]) -> list[tuple[Message, Ser
     return [(message, service) for message in messages for service in design.delivery.publishers(message)]
 
 
-def _two_publishers(design: Design, one: tuple[Message, Service], other: tuple[Message, Service]) -> _Reason:
+def _two_publishers(
+    design: Design, group: list[Arrival], one: tuple[Message, Service], other: tuple[Message, Service]
+) -> _Reason:
     labels = []
+    first, second = (next(arrival for arrival in group if arrival.use.message is m) for m, _ in (one, other))
     for message, service in (one, other):
         action = next(a for a in design.index.producers(message) if a.process.service is service)
         labels.append(Label(action.span, f"published by `{service.name}`"))
     text = f"`{one[0].name}` comes from `{one[1].name}` and `{other[0].name}` from `{other[1].name}`"
-    return _Reason(text, tuple(labels), "let one service publish both, or let the handler wait for the first")
+    help = "let one service publish both, or let the handler wait for the first"
+    return _Reason(text, tuple(labels), help, apart=(first, second))
 
 
 # ------------------------------------------------------------------------------------------------ the finding
@@ -346,5 +357,13 @@ def _finding(service: Service, key: tuple[str, ...], arrivals: list[Arrival], re
             ("B5", "B15"),
             (process.place,),
             frozenset(arrival.use.message.name for arrival in arrivals),
+            overtaking=next((_overtaking(*reason.apart) for reason in reasons if reason.apart is not None), None),
         ),
     )
+
+
+def _overtaking(first: Arrival, then: Arrival) -> Overtaking | None:
+    if first.use.message is then.use.message:
+        return None
+    one, other = (Taking(arrival.use.message.name, arrival.process.start) for arrival in (first, then))
+    return Overtaking(one, other, apart=first.hops != then.hops)

@@ -7,6 +7,9 @@ instance fails, and has to undo its own part. Forgetting one subscription is eno
 reserved (Richardson counts this among the drawbacks of choreographed sagas). It is seen only when a customer complains, because
 every service by itself has done its work.
 
+The failure may come from outside the flow: an order is cancelled while its payment runs. The run of such a finding begins with both
+entries.
+
 ## Bad
 
 ```coord
@@ -78,7 +81,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordlint.finding import Claim, Finding, Label
+from coordlint.finding import Claim, Finding, Label, Succession
 from coordlint.rule import rule
 
 from ._words import joined
@@ -101,7 +104,7 @@ def check(design: Design) -> Iterator[Finding]:
 
 
 def _finding(rollback: Rollback) -> Finding:
-    view, causes, event, unordered = rollback
+    view, causes, event, unordered, _ = rollback
     cause = causes[0]
     left = sorted(unordered, key=lambda action: action.kind != "act")
     services = list(dict.fromkeys(f"`{action.process.service.name}`" for action in left))
@@ -130,13 +133,29 @@ def _finding(rollback: Rollback) -> Finding:
             both=(frozenset(one.id for one in left), frozenset(one.id for one in causes)),
             end=f"{fails}, and nothing undoes {{done}}",
             flow=view.flow.name,
+            foremost=_foremost(rollback, first, heard),
             levels="E/E/E",
         ),
     )
 
 
+def _foremost(rollback: Rollback, first: Action, heard: str) -> Succession:
+    """The first effect that is left, and the failures after which it is."""
+    cases = [(view, cause) for view, cause, left in rollback.cases if first in left]
+    flow = next((view for view, _ in cases if view is rollback.view), cases[0][0])
+    causes = frozenset(cause.id for view, cause in cases if view is flow)
+    who = f"`{first.process.service.name}`"
+    what = f"what {who} did: {_effect(first)}" if first.kind == "act" else f"what {who} wrote to {_effect(first)}"
+    end = f"nothing that follows {heard} undoes {what}"
+    return Succession(frozenset((first.id,)), causes, flow.flow.name, end)
+
+
 def _done(action: Action) -> Label:
-    process = action.process
-    done = f'"{action.text}"' if action.kind == "act" else joined([f"`{use.text}`" for use in action.entities])
+    process, done = action.process, _effect(action)
     verb = "does" if action.kind == "act" else "writes"
     return Label(action.span, f"`{process.name}` of `{process.service.name}` {verb} {done}")
+
+
+def _effect(action: Action) -> str:
+    """What an action does, or which data it writes."""
+    return f'"{action.text}"' if action.kind == "act" else joined([f"`{use.text}`" for use in action.entities])
