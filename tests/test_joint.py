@@ -261,7 +261,7 @@ def test_what_another_flow_cancels_stays_done():
     assert run.scene == "flow Buying and flow Cancelling"
     assert taken(run) == ["Place", "Placed", "Cancel"]
     assert run.faults == 0
-    assert run.steps[1].text == "`Placed` is done"
+    assert run.steps[1].text == "`Placed` is handled"
     assert run.end == 'nothing that follows `Cancelled` undoes what `Bank` did: "takes the money"'
     assert finding.severity is not None
     assert finding.severity.label == "error"
@@ -323,7 +323,7 @@ def test_a_handler_of_no_flow_waits_for_ever():
     assert (run.property, run.scene, run.faults) == ("B2", "entry Ask", 1)
     assert taken(run) == ["Ask", "Offer", "Price", ""]
     assert run.steps[-1].bad
-    assert run.end == "`Policies` never ends"
+    assert run.end == "`Policies` never finishes `Offer`"
 
 
 def test_with_a_limit_it_does_not():
