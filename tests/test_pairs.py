@@ -669,7 +669,7 @@ def locking_saga(rng: random.Random) -> list[Step]:
 
 def raw_deadlock(coupled: Coupled, raw: Explored) -> int | None:
     """The least number of faults with which both runs wait for each other for ever."""
-    blocked = Duel(coupled).plain.blocked
+    blocked = coupled.blocked
     before: dict[State, list[State]] = {}
     for state, targets in raw.free.items():
         for target in targets:

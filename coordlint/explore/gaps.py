@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.space import Move
+from coordlint.explore.space import Move, Step
 from coordlint.explore.watch import AGAIN, NEITHER, ONLY_FIRST, sources
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def left_open(compiled: Compiled, search: Search, observer: int, gap: Gap) -> Wa
     # From these, a run need not come to what is missing even without the fault.
     doubtful = leading | search.leading_to(endless) if endless else leading
     found: dict[tuple[str, int, int], Way] = {}
-    for state, move in _faults(search):
+    for state, move in _faults(search, lambda move: decides(compiled, move, gap)):
         key = (move.what, move.component, move.kind)
-        if key in found or state in doubtful or move.target not in leading or not decides(compiled, move, gap):
+        if key in found or state in doubtful or move.target not in leading:
             continue
         onwards = search.onwards(move.target, bad, leading)
         found[key] = _way(compiled, (*search.path(state), (state, move), *onwards))
@@ -90,11 +90,17 @@ def done_again(compiled: Compiled, search: Search, observer: int, twice: Twice) 
         twice: what is asked.
     """
     space = search.space
+    if search.complete < 0:
+        return None
     what = "copy" if twice.by == "copy" else "publish"
     late = {kind for kind, statements in sources(compiled).items() if not twice.behind.isdisjoint(statements)}
-    for state, move in _faults(search):
+
+    def fits(move: Move | Step) -> bool:
         kept = move.what == what and (what == "copy" or getattr(move.choice, "keep", False))
-        if not kept or space.count(state, move.kind) != 1 or not _does(compiled, move, twice.actions):
+        return kept and _does(compiled, move, twice.actions)
+
+    for state, move in _faults(search, fits):
+        if space.count(state, move.kind) != 1:
             continue
         if not _knows_no_repetition(compiled, move):
             continue
@@ -122,13 +128,15 @@ def _way(compiled: Compiled, path: Iterable[tuple[int, Move]], wanted: frozenset
     return Way(path, sum(move.price for _, move in path), sum(wanted.isdisjoint(note.trail) for note in failing))
 
 
-def _faults(search: Search) -> Iterator[tuple[int, Move]]:
-    """The faults that can happen first, each with the state in which it does, the nearest states first."""
+def _faults(search: Search, wanted: Callable[[Move | Step], bool]) -> Iterator[tuple[int, Move]]:
+    """The wanted faults that can happen first, each with the state in which it does, the nearest states first."""
     for state, layer in search.layers.items():
         if layer:
             break
         fan = search.space.fan(state)
-        for difference, step in zip(search.space.faults(fan, state), fan.paid, strict=True):
+        numbers = [number for number, step in enumerate(fan.paid) if wanted(step)]
+        differences = search.space.faults(fan, state) if numbers else []
+        for step, difference in ((fan.paid[number], differences[number]) for number in numbers):
             yield state, Move(step.price, step.what, step.kind, step.component, step.choice, state + difference)
 
 
@@ -144,7 +152,7 @@ def _settled(search: Search, move: Move) -> list[tuple[int, Move]]:
         found.append((state, told[0]))
 
 
-def decides(compiled: Compiled, move: Move, gap: Gap) -> bool:
+def decides(compiled: Compiled, move: Move | Step, gap: Gap) -> bool:
     """Whether a fault is one of those that the gap comes from."""
     actions = compiled.system.actions
     if gap.by == "lost":
@@ -156,7 +164,7 @@ def decides(compiled: Compiled, move: Move, gap: Gap) -> bool:
     return True
 
 
-def _does(compiled: Compiled, move: Move, group: frozenset[int]) -> bool:
+def _does(compiled: Compiled, move: Move | Step, group: frozenset[int]) -> bool:
     """Whether a move comes to one of some actions."""
     return (
         move.choice is not None

@@ -48,6 +48,9 @@ STATES = 5_000
 ALL_STATES = 1_000_000
 """So many states all scenes of a design may have together."""
 
+FEW_STATES = 500
+"""So many states are asked of a scene that is larger than a short run: what is far from its beginning is not found there anyway."""
+
 KEPT = 50
 """So many scenes are kept, as more than one question is asked about most of them."""
 
@@ -206,6 +209,11 @@ class Trials:
         ends = [(observer, end) in search.hits for end in (FIRST_THEN, THEN_FIRST)]
         return not (all(ends) if any_order else any(ends))
 
+    @cached_property
+    def _large(self) -> frozenset[str]:
+        """The scenes that the short runs did not come to the end of."""
+        return frozenset(verdict.scene for verdict in self.verification.verdicts if verdict.cut)
+
     @property
     def _adverse(self) -> frozenset[str] | None:
         """The unknown facts that are taken for absent."""
@@ -223,7 +231,9 @@ class Trials:
             return None
         try:
             compiled, observer = watch(self._compiled(scene, adverse))
-            search = Search(Space(compiled.tables, without=without), STATES)
+            search = Search(
+                Space(compiled.tables, without=without), FEW_STATES if scene.name in self._large else STATES
+            )
             for _ in search.run(faults):
                 pass
         except (TooLargeError, TooManyQueueContentsError):

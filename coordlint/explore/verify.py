@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from coordlint.explore.amend import amendments
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.judge import Judge
 from coordlint.explore.memory import Known, Memory, fingerprint
 from coordlint.explore.proof import comes_to_rest, prove
 from coordlint.explore.quotient import for_proof
+from coordlint.explore.repairs import MOST_STATES, Amended, Repairs
 from coordlint.explore.scene import Assumption, Compiled, Scene, scenes
 from coordlint.explore.search import Search
 from coordlint.explore.space import Space, TooManyQueueContentsError
@@ -22,17 +21,11 @@ from coordlint.explore.story import tell_violation
 from coordlint.explore.survey import survey
 from coordlint.explore.violation import CURED_BY_ORDER, FOR_AN_ANSWER, Violation
 from coordlint.finding import Label, Run, Step
-from coordlint.system import Message
 
 if TYPE_CHECKING:
     from coordlint.analysis.sagas import Sagas
     from coordlint.graph import Index
-    from coordlint.source import Edit
-    from coordlint.system import Action, Process
-
-
-Amended = Callable[[Sequence["Edit"]], "tuple[Index, Sagas] | None"]
-"""Reads a design again with some edits."""
+    from coordlint.system import Action
 
 
 class Settings(NamedTuple):
@@ -169,9 +162,9 @@ class Verification:
         self.index = index
         self.sagas = sagas
         self.only = only
-        self._amended = amended
         self.settings = settings or Settings()
         self._adverse: frozenset[str] | None = None if self.settings.strict else frozenset()
+        self._repairs = Repairs(index, sagas, self._search, min(self.settings.faults, 1), amended)
         self.verdicts: list[Verdict] = []
         self.told: list[Told] = []
         self.folded: list[Told] = []
@@ -251,7 +244,7 @@ class Verification:
             repairs: tuple[str, ...] = ()
             tried = 0
             if settings.repairs and one in serious and not search.cut and len(search.layers) <= MOST_STATES * 4:
-                repairs, tried = self._repairs(scene, one, certain, compiled, self._adverse)
+                repairs, tried = self._repairs.of(scene, one, certain, compiled, self._adverse)
             if one.code in CURED_BY_ORDER and any(text.startswith("an order for ") for text in repairs):
                 one = one._replace(code="B15")
             self.told.append(self._tell(compiled, search, one, (), repairs, tried))
@@ -377,7 +370,7 @@ class Verification:
         found = found._replace(also=tuple(also for also in found.also if also.subject in one.subjects))
         assumes = tuple(compiled.facts.unknown[name] for name in names)
         everything = Judge(smaller, self.sagas).all(search)
-        repairs, tried = self._repairs(scene, found, everything, smaller, frozenset(names), only=frozenset(names))
+        repairs, tried = self._repairs.of(scene, found, everything, smaller, frozenset(names), only=frozenset(names))
         self.told.append(self._tell(smaller, search, found, assumes, repairs, tried))
 
     def _used(self, compiled: Compiled, one: Violation) -> Iterator[str]:
@@ -397,69 +390,6 @@ class Verification:
                 return compiled, search, other
         return None
 
-    # -------------------------------------------------------------------------------------------- repairs
-
-    def _repairs(
-        self, scene: Scene, one: Violation, all_: list[Violation], compiled: Compiled, adverse: frozenset[str] | None,
-        *, only: frozenset[str] = frozenset(),
-    ) -> tuple[tuple[str, ...], int]:  # fmt: skip
-        """Flip one fact at a time and search again: what removes the violation and brings nothing new is a repair."""
-        before = {(other.code, subject) for other in all_ for subject in other.subjects}
-        found: list[str] = []
-        tried = 0
-        touched = _touched(compiled, one)
-        for name, assumption in compiled.facts.worse.items():
-            if not assumption.repair or tried >= MOST_REPAIRS or (only and name not in only):
-                continue
-            if touched and name.partition("|")[0] not in touched:
-                continue  # what the run does not come to leaves it as it is
-            tried += 1
-            try:
-                changed = compile_scene(self.index, scene, adverse, {name: True})
-                search = self._search(changed, max(one.faults, min(self.settings.faults, 1)), MOST_STATES * 4)
-            except (TooLargeError, TooManyQueueContentsError):
-                continue
-            left = [other for other in Judge(changed, self.sagas).all(search) if other.code not in {"B6", "B19"}]
-            after = {(other.code, subject) for other in left for subject in other.subjects}
-            if not search.cut and not any(subject == one.subject for _, subject in after) and after <= before:
-                found.append(assumption.repair)
-        if not only:
-            for amendment in amendments(self.index, compiled, one):
-                tried += 1
-                if self._amends(scene, one, all_, amendment.edits, adverse):
-                    found.append(amendment.text)
-        return tuple(dict.fromkeys(found)), tried
-
-    def _amends(
-        self, scene: Scene, one: Violation, all_: list[Violation], edits: Sequence[Edit], adverse: frozenset[str] | None
-    ) -> bool:
-        """Whether the violation is gone, and nothing new there, when the source is changed."""
-        changed = self._amended(edits) if self._amended is not None else None
-        if changed is None:
-            return False
-        index, sagas = changed
-        again = next((other for other in scenes(index) if other.name == scene.name), None)
-        if again is None:
-            return False
-        try:
-            compiled = compile_scene(index, again, adverse)
-            search = self._search(compiled, max(one.faults, min(self.settings.faults, 1)), MOST_STATES * 4)
-        except (TooLargeError, TooManyQueueContentsError):
-            return False
-        left = [other for other in Judge(compiled, sagas).all(search) if other.code not in {"B6", "B19"}]
-        after = {subject for other in left for subject in _lasting(other)}
-        before = {subject for other in all_ for subject in _lasting(other)}
-        return not search.cut and not after & set(_lasting(one)[:1]) and after <= before
-
-
-def _lasting(one: Violation) -> list[tuple[str, str]]:
-    """What it is about, in words that an edit elsewhere does not change: without the numbers of statements."""
-    places = [one.place, *(also.place for also in one.also)]
-    return [
-        (re.sub(r"(?<= waits )\d+", "", subject), place.text)
-        for subject, place in zip(one.subjects, places, strict=True)
-    ]
-
 
 def _without(one: Violation, known: set[str]) -> Violation | None:
     """A violation without the subjects that are told already; None if nothing is left of it."""
@@ -467,39 +397,6 @@ def _without(one: Violation, known: set[str]) -> Violation | None:
     if known.isdisjoint((one.subject, one.subject.removesuffix(FOR_AN_ANSWER))):
         return one._replace(also=left)
     return None
-
-
-def _touched(compiled: Compiled, one: Violation) -> set[str]:
-    """What a run comes to, as the names of facts begin: processes, services, messages and channels."""
-    found: set[str] = set()
-    keys = compiled.keys()
-    processes: dict[Process, None] = {}
-    for _, move in (*one.path, *one.repeats):
-        if move.component in compiled.threads:
-            processes[compiled.threads[move.component].process] = None
-        elif move.component in compiled.stores:
-            found.add(f"store {compiled.stores[move.component].name}")
-        elif move.component in compiled.parts:
-            part = compiled.parts[move.component]
-            for process in (*(deed.process for deed in part.deeds), *(one.process for one in part.undoings)):
-                processes.update({process: None} if process is not None else {})
-            found.update(f"command {deed.message.name}" for deed in part.deeds)
-        for said in keys.get(move.kind, ()):
-            message = said if isinstance(said, Message) else None
-            if message is not None:
-                channel = message.channel
-                found.update((f"message {message.name}", message.name))
-                found.update((f"channel {channel.name}", channel.name) if channel is not None else ())
-    for process in processes:
-        for action in compiled.system.actions_of(process, "call", "send", "emit"):
-            channel = action.message.channel
-            found.update((f"message {action.message.name}", action.message.name))
-            found.update((f"channel {channel.name}", channel.name) if channel is not None else ())
-        found.update((process.path, f"service {process.service.name}", f"from {process.service.name}"))
-        for trigger in process.triggers:
-            if trigger.via is not None:
-                found.update((f"channel {trigger.via.name}", trigger.via.name))
-    return found
 
 
 def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
@@ -512,17 +409,11 @@ def _supposed(compiled: Compiled, one: Violation) -> tuple[Action, ...]:
     return tuple(a for a in actions if (a.kind == "choice" and a.mode == "" and len(a.edges) > 1) or a.kind == "loop")
 
 
-MOST_STATES = 5_000
-"""What unknown facts could do is looked for in so many states of a scene."""
-
 MOST_PROVED = 8_000
 """So many states are worth a proof, or as many as the search has looked at: a proof of wide parallels is larger than that."""
 
 MOST_OBJECTS = 100_000
 """After so many objects that scenes have left behind, cycles among them are looked for."""
-
-MOST_REPAIRS = 40
-"""So many changes are tried for one violation."""
 
 
 def _serious(found: list[Violation]) -> list[Violation]:
