@@ -5,7 +5,6 @@ Each is shown with the fewest faults, is gone in the cured variant, and means th
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from explore_reference import Explored
 from coordlint import finding
 from coordlint.check import check, select_rules
 from coordlint.cli import run as coordlint
-from coordlint.cli import spin, verify
+from coordlint.cli import verify
 from coordlint.design import Design, load
 from coordlint.explore.compiler import compile_scene
 from coordlint.explore.proof import prove
@@ -409,20 +408,6 @@ def test_the_engines_agree(name: str):
     assert proved.complete
     assert set(raw.terminals()) <= set(proved.ends)
     assert len(behind) == len(tables.components)
-
-
-@pytest.mark.skipif(not (shutil.which("spin") and shutil.which("cc")), reason="needs spin and cc")
-@pytest.mark.parametrize("name", DESIGNS)
-def test_spin_finds_the_same(name: str):
-    loaded = design(DESIGNS[name])
-    (scene,) = scenes(loaded.index)
-    case = spin.Case(loaded, scene, 1)
-    own = Verification(loaded.index, loaded.sagas, Settings(faults=1, candidates=False))
-    seen = {(one.code, one.faults) for one in spin.judge(case).found}
-    told = {(one.violation.code, one.violation.faults) for one in own.told}
-    if name == "forgotten":  # which fault is to blame where a flow rests is a property of the whole graph
-        told = set()
-    assert seen == told
 
 
 def test_the_command_line_knows_every_fault(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from coordlint.cli.shared import Failure
@@ -170,13 +170,29 @@ class SceneCase(Case):
         return Violation("B21", one.subject, 0, text, "the good end does not exist", self.scene.place)
 
     def excused(self, one: Property, path: Path, whole: StateGraph) -> Path | None:
-        """The run, or one in which nobody asks what has become of a step that ends wrong: the answer would tell."""
-        inquiries = self.judge.asked.get(self._ended(one, path)[2]) if one.resting else None
-        if inquiries is None or not self.judge.inquires((move for _, move in path), inquiries):
+        """The run, or another one to such an end; None if there is only what does not count.
+
+        Where somebody asks what has become of a step that ends wrong, the answer would tell. Where somebody who was asked never
+        answers, a wait is told as that silence, unless all may rest like this with as few faults although everybody answers.
+        """
+        if not one.resting:
+            return path
+        inquiries = self.judge.asked.get(self._ended(one, path)[2], frozenset())
+        omitted = any(move.what == "omission" for _, move in path) and one.code == "B2"
+        if not omitted and not self.judge.inquires((move for _, move in path), inquiries):
             return path
         asks = {n for n, move in enumerate(self.model.moves) if self.judge.inquires([move], inquiries)}
-        way = whole.without(asks, one.holds)
-        return None if way is None else self.believed(way, one)
+        ways: list[tuple[set[int], Callable[[tuple[int, ...]], bool]]] = [(asks, one.holds)]
+        if omitted:
+            silences = {n for n, move in enumerate(self.model.moves) if move.what == "omission"}
+            least, answered = whole.least(), whole.least(silences)
+            ways = [
+                (asks | silences, lambda end: one.holds(end) and answered.get(end) == least[end]),
+                (asks, lambda end: one.holds(end) and not self.judge.waits_in_vain(end)),
+            ]
+        found = [way for way in (whole.without(*some) for some in ways) if way is not None]
+        best = min(found, key=lambda way: sum(self.model.moves[n].price for n in way), default=None)
+        return None if best is None else self.believed(best, one)
 
     def in_graph(self, whole: StateGraph) -> Iterator[Violation]:
         """Runs without an end (B3, B4), and flows that come to rest."""
@@ -194,6 +210,7 @@ class SceneCase(Case):
                 code, text = "B4", f"messages of {self.name} cause each other for ever"
             faults = sum(move.price for _, move in path)
             yield Violation(code, f"{self.name} endless", faults, text, "", self.scene.place, tuple(path))
+        yield from whole.unanswered(self.judge, self.believed)
         yield from whole.rests(self.judge, self.believed)
 
     def hints(self, whole: StateGraph, told: list[Violation]) -> Iterator[Violation]:
