@@ -179,6 +179,67 @@ def test_all_who_may_fall_silent_are_told_as_one():
     assert ["`Bank` never answers" in one.text for one in told.violation.also] == [True]
 
 
+BESIDE = """
+channel Wire { delivery at-least-once  ordered }
+store Books
+command Place
+command Pick, Pay via Wire
+event Placed, Picked via Wire
+external service Shopper { sends Orders.Place }
+service Orders { outbox }
+service Sales { outbox }
+service Bank { outbox  handles Pay { idempotent by id  acts "takes the payment" } }
+service Stock { outbox  handles Pick { idempotent by id  writes Books.stock  emits Picked } }
+workflow W in Orders {
+  starts on Place
+  idempotent by id
+  state in Books
+  emits Placed
+  step pick { sends Stock.Pick  awaits Picked  no timeout }
+}
+workflow V in Sales {
+  starts on Placed
+  idempotent by id
+  state in Books
+  on unexpected park
+  step pay calls Bank.Pay { timeout 2s  attempts unlimited  no compensation }
+  step wait { awaits Picked within 1h }
+}
+flow F { starts with Place from Shopper  succeeds with W }
+"""
+
+RESCUED = (
+    BESIDE.replace("Picked via Wire", "Picked, Gone via Wire")
+    .replace("awaits Picked  no timeout", "awaits { on Picked { } on Gone { } }  no timeout")
+    .replace("awaits Picked within 1h", "awaits Picked  no timeout")
+    .replace(
+        "service Sales { outbox }",
+        "service Sales { outbox }\nservice Clerk { outbox  on Placed { idempotent by id  emits Gone } }",
+    )
+)
+"""Whoever asked hears of something else and comes to its end; another workflow still waits for the answer."""
+
+
+def test_what_else_goes_wrong_behind_a_silence_is_told():
+    told = certain(verified(BESIDE, without=frozenset({"early"})))
+    assert {one.violation.text for one in told} == {
+        "workflow `W` can wait for ever for `Picked`: `Stock` never answers",
+        "workflow `V` can fail and leave `Pay` done",
+    }
+    assert all([step.move for step in one.steps if step.fault] == ["omission"] for one in told)
+
+
+def test_who_waits_behind_a_silence_is_told_unless_somebody_waits_for_the_answer_itself():
+    texts = {one.violation.text: one.violation.code for one in certain(verified(RESCUED))}
+    assert texts == {
+        "workflow `V` can wait for ever for `Picked`: `Stock` never answers": "B2",
+        "workflow `W` can succeed although `Pick` is not done": "B1",
+    }
+    both = BESIDE.replace("awaits Picked within 1h", "awaits Picked  no timeout")
+    told = only(certain(verified(both)), "B2")
+    assert told.violation.text == "workflow `W` can wait for ever for `Picked`: `Stock` never answers"
+
+
 # ------------------------------------------------------------------------------------------------ half done and stuck
 
 TAKEN = """
@@ -379,6 +440,8 @@ def test_a_branch_of_0_percent_is_a_fault():
 DESIGNS = {
     "asked": ASKED,
     "awaited": AWAITED,
+    "beside": BESIDE,
+    "rescued": RESCUED,
     "taken": TAKEN,
     "stored": STORED,
     "forgotten": FORGOTTEN,
