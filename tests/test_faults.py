@@ -219,6 +219,11 @@ RESCUED = (
 )
 """Whoever asked hears of something else and comes to its end; another workflow still waits for the answer."""
 
+FORGETFUL = BESIDE.replace("awaits Picked within 1h", "awaits Picked  no timeout").replace(
+    "store Books\n", "store Books { in-memory }\n"
+)
+"""With a crash behind the silence nobody waits for the answer any more, but the other workflow still does."""
+
 
 def test_what_else_goes_wrong_behind_a_silence_is_told():
     told = certain(verified(BESIDE, without=frozenset({"early"})))
@@ -442,6 +447,7 @@ DESIGNS = {
     "awaited": AWAITED,
     "beside": BESIDE,
     "rescued": RESCUED,
+    "forgetful": FORGETFUL,
     "taken": TAKEN,
     "stored": STORED,
     "forgotten": FORGOTTEN,

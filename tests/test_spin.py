@@ -238,9 +238,9 @@ def told(found: Iterable[Violation]) -> dict[tuple[str, bool], tuple[str, int]]:
     """The property and the fewest faults by what it is about; of several endless runs, SPIN tells the first."""
     least: dict[tuple[str, bool], tuple[str, int]] = {}
     for one in sorted(found, key=lambda one: one.faults):
-        for subject in one.subjects:
-            key = re.sub(r" endless .*", " endless", subject), one.code in ON_THE_WAY
-            least.setdefault(key, (one.code, one.faults))
+        for each in (one, *(also.whole for also in one.also)):
+            key = re.sub(r" endless .*", " endless", each.subject), each.code in ON_THE_WAY
+            least.setdefault(key, (each.code, each.faults))
     return least
 
 
@@ -259,7 +259,8 @@ def compare(place: Place, adverse: frozenset[str] | None = frozenset()) -> list[
     for subject, (code, least) in told_there.items():
         assert told_here[subject][1] == least
         if told_here[subject][0] != code:
-            (run,) = [one for one in own(place, faults, adverse) if one.subject == subject[0]]
+            every = [each for one in own(place, faults, adverse) for each in (one, *(also.whole for also in one.also))]
+            (run,) = [one for one in every if one.subject == subject[0]]
             assert named(case, run) == told_here[subject][0]
     for one in judged.found:
         if not one.subject.endswith(" endless") and one.path:
@@ -301,7 +302,7 @@ def believe(case: SceneCase, found: Violation) -> None:
     assert sum(move.price for _, move in path) == found.faults
     for one in case.model.properties:
         if one.subject == found.subject and trail.violates(case.space, path, one):
-            assert trail.shorten(case.space, path, one) == path
+            assert case.shortened(one, path) == path
 
 
 GIANTS = {"defra-payment-hub: flow FilePayment", "defra-payment-hub: flow Payment"}

@@ -63,9 +63,18 @@ class Case(ABC):
 
     def told(self, one: Property, path: Path) -> Violation:
         """A run that violates a property, shortened and put into words."""
+        return self.worded(one, self.shortened(one, path))
+
+    def shortened(self, one: Property, path: Path) -> Path:
+        """A run that violates a property without what that does not need; if it counts, it still does."""
         from coordlint.explore import trail
 
-        return self.worded(one, trail.shorten(self.space, path, one))
+        counted = self.counts(one, path)
+        return trail.shorten(self.space, path, one, lambda shorter: not counted or self.counts(one, shorter))
+
+    def counts(self, one: Property, path: Path) -> bool:
+        """Whether nothing on the way of a run makes it one that does not count."""
+        return True
 
     @abstractmethod
     def worded(self, one: Property, path: Path) -> Violation:
@@ -169,25 +178,34 @@ class SceneCase(Case):
         text = f"{self.name} cannot come to its good end even if nothing goes wrong"
         return Violation("B21", one.subject, 0, text, "the good end does not exist", self.scene.place)
 
+    def counts(self, one: Property, path: Path) -> bool:
+        """Whether nobody asks what has become of a step that ends wrong, and no wait follows from a silence that is told itself."""
+        if not one.resting:
+            return True
+        vain = one.code == "B2" and any(move.what == "omission" for _, move in path)
+        if vain and self.judge.waits_in_vain(self._end(path)):
+            return False
+        return not self.judge.inquires((move for _, move in path), self._inquiries(one, path))
+
+    def _inquiries(self, one: Property, path: Path) -> frozenset[int]:
+        """The questions that tell what has become of what a run that ends wrong is about."""
+        return self.judge.asked.get(self._ended(one, path)[2], frozenset())
+
     def excused(self, one: Property, path: Path, whole: StateGraph) -> Path | None:
         """The run, or another one to such an end; None if there is only what does not count.
 
         Where somebody asks what has become of a step that ends wrong, the answer would tell. Where somebody who was asked never
         answers, a wait is told as that silence, unless all may rest like this with as few faults although everybody answers.
         """
-        if not one.resting:
+        omitted = one.code == "B2" and any(move.what == "omission" for _, move in path)
+        if not omitted and self.counts(one, path):
             return path
-        inquiries = self.judge.asked.get(self._ended(one, path)[2], frozenset())
-        omitted = any(move.what == "omission" for _, move in path) and one.code == "B2"
-        if not omitted and not self.judge.inquires((move for _, move in path), inquiries):
-            return path
+        inquiries = self._inquiries(one, path)
         asks = {n for n, move in enumerate(self.model.moves) if self.judge.inquires([move], inquiries)}
         ways: list[tuple[set[int], Callable[[tuple[int, ...]], bool]]] = [(asks, one.holds)]
         if omitted:
-            silences = {n for n, move in enumerate(self.model.moves) if move.what == "omission"}
-            least, answered = whole.least(), whole.least(silences)
             ways = [
-                (asks | silences, lambda end: one.holds(end) and answered.get(end) == least[end]),
+                (asks | whole.omissions, lambda end: one.holds(end) and end not in whole.silent),
                 (asks, lambda end: one.holds(end) and not self.judge.waits_in_vain(end)),
             ]
         found = [way for way in (whole.without(*some) for some in ways) if way is not None]

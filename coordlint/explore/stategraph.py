@@ -8,6 +8,7 @@ a vector of local states to be an end is the same for both, and the words for wh
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Act, Row
@@ -131,7 +132,18 @@ class StateGraph:
         best = min(found, key=self.faults.__getitem__, default=None)
         return None if best is None else _back(came, best, self.initial)
 
-    def least(self, left_out: Collection[int] = ()) -> dict[tuple[int, ...], int]:
+    @cached_property
+    def omissions(self) -> set[int]:
+        """The moves by which somebody who was asked does not answer."""
+        return {number for number, move in enumerate(self.moves) if move.what == "omission"}
+
+    @cached_property
+    def silent(self) -> set[tuple[int, ...]]:
+        """The local states in which everything rests after so few faults only if somebody who was asked does not answer."""
+        least, answered = self._least(()), self._least(self.omissions)
+        return {end for end, faults in least.items() if answered.get(end) != faults}
+
+    def _least(self, left_out: Collection[int]) -> dict[tuple[int, ...], int]:
         """The fewest faults after which everything rests, by the local states in which it does, without some moves."""
         seen, todo = {self.initial}, [self.initial]
         found: dict[tuple[int, ...], int] = {}
