@@ -36,6 +36,7 @@ class Judge(Rests, Silence):
     def __init__(self, compiled: Compiled, sagas: Sagas, calm: frozenset[tuple[object, ...]] = frozenset()) -> None:
         self.compiled = compiled
         self.calm = calm
+        self.explained = set()
         self.system = compiled.system
         self.sagas = sagas
         self.roots = {n: thread for n, thread in compiled.threads.items() if thread.parent is None}
@@ -51,7 +52,9 @@ class Judge(Rests, Silence):
         if missing is not None:
             return [missing]
         self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
-        ends = [*self._hits(search), *self._ends(search), *self._endless(search), *self.unanswered(search)]
+        self.explained.clear()
+        silences = list(self.unanswered(search))
+        ends = [*self._hits(search), *self._ends(search), *self._endless(search), *silences]
         told = folded(waits_once(kept([*ends, *self._at_rest(search)])))
         return [*told, *self._dead(search), *self._orphans(search, told)]
 

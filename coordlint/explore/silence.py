@@ -36,6 +36,7 @@ class Silence:
     system: System
     roots: dict[int, Thread]
     deeds: dict[int, list[tuple[str, Step, Part, int]]]
+    explained: set[tuple[Process, Wait | None]]
 
     def _ledger(self, number: int, locals_: tuple[int, ...]) -> Iterator[tuple[str, Step, str, bool]]:
         for name, step, part, index in self.deeds[number]:
@@ -100,8 +101,9 @@ class Silence:
         return None
 
     def waits_in_vain(self, locals_: tuple[int, ...]) -> bool:
-        """Whether anybody who has asked waits where everything rests: behind a silence, what else waits is the same wait."""
-        return any(self.waiting(asker, locals_) is not None for asker in dict.fromkeys(self.askers.values()))
+        """Whether a wait that is told as a silence lasts where everything rests: what else waits there is the same wait."""
+        askers = dict.fromkeys(self.askers.values())
+        return any((asker, self.waiting(asker, locals_)) in self.explained for asker in askers)
 
     def unanswered(self, search: Search) -> Iterator[Violation]:
         """Waits without a limit for somebody who never answers; for each request the one that needs the fewest faults."""
@@ -152,6 +154,7 @@ class Silence:
             locals_: how everything rests behind it.
         """
         thread, action = self.compiled.threads[wait.thread], self.system.actions[wait.action]
+        self.explained.add((thread.process, wait))
         who = lane(self.compiled, asked)
         text = f"{thread.name} can wait for ever for {awaited(action, self.system.actions)}: `{who}` never answers"
         held, damage = self.holding(locals_, action.span, f"{thread.name} never ends")
