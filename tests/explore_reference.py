@@ -186,7 +186,7 @@ class Explored:
 
 def random_tables(seed: int, *, cyclic: bool = False, wide: bool = False) -> Tables:
     """A small random system; unless cyclic, kinds only cause kinds with higher numbers. Wide ones have more components."""
-    rng = random.Random(seed)
+    rng, outcomes = random.Random(seed), random.Random(~seed)
     count = rng.randint(4, 6) if wide else rng.randint(1, 4)
     components = [Component(f"c{n}") for n in range(count)]
     queues = rng.randint(0, 1)
@@ -232,7 +232,13 @@ def random_tables(seed: int, *, cyclic: bool = False, wide: bool = False) -> Tab
                         lowest = 0 if cyclic else local
                         target = local if rng.random() < 0.3 else rng.randrange(lowest, size)
                         price = int(rng.random() < 0.15)
-                        group.append(Row(target, emits(kind), price, bool(price), len(group)))
+                        rare = (
+                            bool(price) and outcomes.random() < 0.5
+                        )  # an outcome of 0%, or a crash that leaves the message
+                        group.append(
+                            Row(target, emits(kind), price, bool(price) and not rare, len(group),
+                                fault="rare" if rare else "publish")
+                        )  # fmt: skip
                     if all(row.price for row in group):
                         group[0] = group[0]._replace(price=0, keep=False)
                     rows[kind] = tuple(group)

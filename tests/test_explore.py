@@ -116,6 +116,35 @@ def test_reductions_change_nothing_that_is_asked_for(block: int, cyclic: bool):
     assert smaller >= SYSTEMS // 20, "persistent sets are hardly ever put to the test"
 
 
+def losing(tables: Tables, loss: str) -> Tables:
+    """The tables with that name for whatever makes a message come to nothing."""
+    return replace(tables, kinds=[kind._replace(loss=loss if kind.loss else "") for kind in tables.kinds])
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_a_state_is_silent_only_if_as_few_faults_do_not_lead_there_otherwise(block: int):
+    """The reference engine explores each system twice, also without silence; what then takes more faults is silent."""
+    silent = faulty = 0
+    for name, tables, raw in systems(block + 3 * BLOCKS, cyclic=block % 4 >= 2):
+        answered = Explored(losing(tables, ""), FAULTS, limit=LIMIT)
+        assert answered.complete, name
+        otherwise = answered.terminals()
+        expected = {end: (faults, otherwise.get(end) != faults) for end, faults in raw.terminals().items()}
+        for inert, persistent in MODES:
+            search = searched(losing(tables, "omission"), inert=inert, persistent=persistent)
+            ends: dict[tuple[int, ...], tuple[int, bool]] = {}
+            for state in search.terminals:
+                ends.setdefault(search.space.locals(state), (search.layers[state], state in search.silent))
+                omitted = any(move.what == "omission" for _, move in search.path(state))
+                assert omitted == (state in search.silent), name
+            assert ends == expected, f"{name}, R2 {inert}, R4 {persistent}"
+            if not inert and not persistent:
+                assert len(search.silent) == sum(answered.layer.get(s) != least for s, least in raw.layer.items()), name
+        silent += sum(one for _, one in expected.values())
+        faulty += sum(not one and faults > 0 for faults, one in expected.values())
+    assert min(silent, faulty) >= SYSTEMS // 10, "silence is hardly ever put to the test"
+
+
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_a_wrong_state_is_found_with_the_fewest_faults_and_its_way_can_be_gone(block: int):
     for name, tables, raw in systems(block + BLOCKS, cyclic=block % 4 >= 2):

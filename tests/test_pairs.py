@@ -669,7 +669,6 @@ def locking_saga(rng: random.Random) -> list[Step]:
 
 def raw_deadlock(coupled: Coupled, raw: Explored) -> int | None:
     """The least number of faults with which both runs wait for each other for ever."""
-    blocked = coupled.blocked
     before: dict[State, list[State]] = {}
     for state, targets in raw.free.items():
         for target in targets:
@@ -684,7 +683,7 @@ def raw_deadlock(coupled: Coupled, raw: Explored) -> int | None:
                 todo.append(state)
     resting = [*terminals, *(state for state in raw.free if state not in ending)]
     first = sum(coupled.sizes)
-    found = [raw.layer[state] for state in resting if len(blocked((0, 0, state[0][first:]))) > 1]
+    found = [raw.layer[state] for state in resting if len(coupled.blocked(state[0][first:])) > 1]
     return min(found, default=None)
 
 

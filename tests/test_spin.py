@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 from explore_reference import Explored, Raw, budgeted, random_tables
 from project import Program
+from test_faults import DESIGNS
+from test_faults import design as design_of
 from verify_designs import saga, text, varied
 
 from coordlint.cli import pan, spin, swarm
@@ -33,7 +35,7 @@ from coordlint.explore.space import Space
 from coordlint.explore.stategraph import StateGraph
 from coordlint.explore.tables import Component, Kind, Row, Tables
 from coordlint.explore.verify import Settings, Verification
-from coordlint.explore.violation import ON_THE_WAY, Violation
+from coordlint.explore.violation import FOR_AN_ANSWER, ON_THE_WAY, Violation
 from coordlint.rule import rules
 from coordlint.source import Source
 
@@ -218,10 +220,14 @@ def bound(tables: Tables) -> tuple[int, int] | None:
     return None
 
 
-def own(place: Place, faults: int, adverse: frozenset[str] | None) -> list[Violation]:
+def own(
+    place: Place, faults: int, adverse: frozenset[str] | None, without: frozenset[str] = frozenset()
+) -> list[Violation]:
     """What the own engine tells about a scene, what an order of a channel cures under that name."""
     assert adverse in (frozenset(), None)
-    settings = Settings(faults=faults, flow="no scene", candidates=False, proof=False, strict=adverse is None)
+    settings = Settings(
+        faults=faults, flow="no scene", candidates=False, proof=False, strict=adverse is None, without=without
+    )
     verification = Verification(place.design.index, place.design.sagas, settings)
     verification._verify(place.scene)
     assert not verification.verdicts[0].cut
@@ -229,12 +235,13 @@ def own(place: Place, faults: int, adverse: frozenset[str] | None) -> list[Viola
 
 
 def told(found: Iterable[Violation]) -> dict[tuple[str, bool], tuple[str, int]]:
-    """The property and the fewest faults by what it is about."""
-    return {
-        (re.sub(r" endless .*", " endless", subject), one.code in ON_THE_WAY): (one.code, one.faults)
-        for one in found
-        for subject in one.subjects
-    }
+    """The property and the fewest faults by what it is about; of several endless runs, SPIN tells the first."""
+    least: dict[tuple[str, bool], tuple[str, int]] = {}
+    for one in sorted(found, key=lambda one: one.faults):
+        for each in (one, *(also.whole for also in one.also)):
+            key = re.sub(r" endless .*", " endless", each.subject), each.code in ON_THE_WAY
+            least.setdefault(key, (each.code, each.faults))
+    return least
 
 
 def compare(place: Place, adverse: frozenset[str] | None = frozenset()) -> list[str]:
@@ -252,7 +259,8 @@ def compare(place: Place, adverse: frozenset[str] | None = frozenset()) -> list[
     for subject, (code, least) in told_there.items():
         assert told_here[subject][1] == least
         if told_here[subject][0] != code:
-            (run,) = [one for one in own(place, faults, adverse) if one.subject == subject[0]]
+            every = [each for one in own(place, faults, adverse) for each in (one, *(also.whole for also in one.also))]
+            (run,) = [one for one in every if one.subject == subject[0]]
             assert named(case, run) == told_here[subject][0]
     for one in judged.found:
         if not one.subject.endswith(" endless") and one.path:
@@ -294,7 +302,7 @@ def believe(case: SceneCase, found: Violation) -> None:
     assert sum(move.price for _, move in path) == found.faults
     for one in case.model.properties:
         if one.subject == found.subject and trail.violates(case.space, path, one):
-            assert trail.shorten(case.space, path, one) == path
+            assert case.shortened(one, path) == path
 
 
 GIANTS = {"defra-payment-hub: flow FilePayment", "defra-payment-hub: flow Payment"}
@@ -423,6 +431,15 @@ WEAKNESSES = (
 """What may be weak in a random design: what is replaced, and by what."""
 
 
+def weakened(drawn: str, weak: str, rng: random.Random, pattern: str) -> str:
+    """The design with one random place weakened, if there is any."""
+    places = list(re.finditer(pattern, drawn))
+    if not places:
+        return drawn
+    at = rng.choice(places)
+    return drawn[: at.start()] + weak + drawn[at.end() :]
+
+
 @cache
 def random_designs() -> tuple[Place, ...]:
     """Workflows of two or three steps of all sorts, each with a few weaknesses at random places; twenty that are small enough."""
@@ -431,10 +448,7 @@ def random_designs() -> tuple[Place, ...]:
         rng = random.Random(seed)
         drawn = varied(seed, rng.randint(2, 3))
         for pattern, weak in rng.sample(WEAKNESSES, 2):
-            places = list(re.finditer(pattern, drawn))
-            if places:
-                at = rng.choice(places)
-                drawn = drawn[: at.start()] + weak + drawn[at.end() :]
+            drawn = weakened(drawn, weak, rng, pattern)
         design = load("random.coord", stdin=Source("random.coord", drawn))
         assert [problem.message for problem in design.problems] == []
         (scene,) = scenes(design.index)
@@ -455,6 +469,68 @@ def test_there_are_twenty_random_designs_and_many_go_wrong():
     assert len(random_designs()) == 20
     codes = {violation.code for one in random_designs() for violation in own(one, 2, frozenset())}
     assert len(codes) >= 4
+
+
+@cache
+def silent_designs() -> tuple[Place, ...]:
+    """Such workflows that ask over a channel, without a limit at some places, and with outcomes of 0 %; twelve."""
+    found: list[Place] = []
+    for seed in range(1_000, 1_100):
+        rng = random.Random(seed)
+        drawn = varied(seed, rng.randint(2, 3))
+        drawn = re.sub(r"(?m)^(command (?:Do|Undo)\w+)$", rf"\1 via Queuen{seed}", drawn)
+        drawn = re.sub(r"(awaits by id .*?\} \})", r"\1  no timeout", drawn)
+        for pattern, weak in (
+            (r"timeout 2s  attempts \w+", "no timeout  no retries"),
+            (r"timeout 2s  attempts \w+", "no timeout"),
+            (r"or fails", 'or 0% fails "no"'),
+            rng.choice(WEAKNESSES),
+        ):
+            drawn = weakened(drawn, weak, rng, pattern)
+        design = design_of(drawn)
+        (scene,) = scenes(design.index)
+        tables = compile_scene(design.index, scene).tables
+        if any(kind.loss == "omission" for kind in tables.kinds) and states_with_budget(tables, 2, MOST) is not None:
+            found.append(Place(f"silent {seed}", design, scene))
+        if len(found) == 12:
+            break
+    return tuple(found)
+
+
+@pytest.mark.parametrize("place", [pytest.param(p, id=p.name) for p in silent_designs()])
+def test_spin_agrees_on_a_random_design_in_which_nobody_may_answer(place: Place):
+    compare(place)
+
+
+def test_there_are_twelve_designs_in_which_nobody_may_answer_and_many_of_their_waits_are_in_vain():
+    assert len(silent_designs()) == 12
+    subjects = [s for place in silent_designs() for one in own(place, 2, frozenset()) for s in one.subjects]
+    assert sum(subject.endswith(FOR_AN_ANSWER) for subject in subjects) >= 12
+    assert {row.fault for place in silent_designs() for row in priced(place)} == {"rare", "publish"}
+
+
+def priced(place: Place) -> Iterator[Row]:
+    """The rows of a scene that are faults."""
+    for component in compile_scene(place.design.index, place.scene).tables.components:
+        for rows in component.rows:
+            yield from (row for group in rows.values() for row in group if row.price)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_spin_agrees_on_a_fault_of_a_participant(name: str):
+    (scene,) = scenes((loaded := design_of(DESIGNS[name])).index)
+    assert bool(compare(Place(name, loaded, scene))) == (name != "rare")
+
+
+def test_spin_agrees_on_what_else_goes_wrong_behind_a_silence():
+    """No timer runs out early, so that nothing else leads there."""
+    (scene,) = scenes((loaded := design_of(DESIGNS["beside"])).index)
+    without = frozenset({"early"})
+    judged = judge(SceneCase(loaded, scene, 2, without))
+    assert judged.whole
+    found = told(judged.found)
+    assert found == told(own(Place("beside", loaded, scene), 2, frozenset(), without))
+    assert sorted(found.values()) == [("B1", 1), ("B2", 1)]
 
 
 def test_who_asks_what_has_become_of_a_step_is_excused():

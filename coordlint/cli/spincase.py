@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from coordlint.cli.shared import Failure
@@ -63,9 +63,18 @@ class Case(ABC):
 
     def told(self, one: Property, path: Path) -> Violation:
         """A run that violates a property, shortened and put into words."""
+        return self.worded(one, self.shortened(one, path))
+
+    def shortened(self, one: Property, path: Path) -> Path:
+        """A run that violates a property without what that does not need; if it counts, it still does."""
         from coordlint.explore import trail
 
-        return self.worded(one, trail.shorten(self.space, path, one))
+        counted = self.counts(one, path)
+        return trail.shorten(self.space, path, one, lambda shorter: not counted or self.counts(one, shorter))
+
+    def counts(self, one: Property, path: Path) -> bool:
+        """Whether nothing on the way of a run makes it one that does not count."""
+        return True
 
     @abstractmethod
     def worded(self, one: Property, path: Path) -> Violation:
@@ -169,14 +178,39 @@ class SceneCase(Case):
         text = f"{self.name} cannot come to its good end even if nothing goes wrong"
         return Violation("B21", one.subject, 0, text, "the good end does not exist", self.scene.place)
 
+    def counts(self, one: Property, path: Path) -> bool:
+        """Whether nobody asks what has become of a step that ends wrong, and no wait follows from a silence that is told itself."""
+        if not one.resting:
+            return True
+        vain = one.code == "B2" and any(move.what == "omission" for _, move in path)
+        if vain and self.judge.waits_in_vain(self._end(path)):
+            return False
+        return not self.judge.inquires((move for _, move in path), self._inquiries(one, path))
+
+    def _inquiries(self, one: Property, path: Path) -> frozenset[int]:
+        """The questions that tell what has become of what a run that ends wrong is about."""
+        return self.judge.asked.get(self._ended(one, path)[2], frozenset())
+
     def excused(self, one: Property, path: Path, whole: StateGraph) -> Path | None:
-        """The run, or one in which nobody asks what has become of a step that ends wrong: the answer would tell."""
-        inquiries = self.judge.asked.get(self._ended(one, path)[2]) if one.resting else None
-        if inquiries is None or not self.judge.inquires((move for _, move in path), inquiries):
+        """The run, or another one to such an end; None if there is only what does not count.
+
+        Where somebody asks what has become of a step that ends wrong, the answer would tell. Where somebody who was asked never
+        answers, a wait is told as that silence, unless all may rest like this with as few faults although everybody answers.
+        """
+        omitted = one.code == "B2" and any(move.what == "omission" for _, move in path)
+        if not omitted and self.counts(one, path):
             return path
+        inquiries = self._inquiries(one, path)
         asks = {n for n, move in enumerate(self.model.moves) if self.judge.inquires([move], inquiries)}
-        way = whole.without(asks, one.holds)
-        return None if way is None else self.believed(way, one)
+        ways: list[tuple[set[int], Callable[[tuple[int, ...]], bool]]] = [(asks, one.holds)]
+        if omitted:
+            ways = [
+                (asks | whole.omissions, lambda end: one.holds(end) and end not in whole.silent),
+                (asks, lambda end: one.holds(end) and not self.judge.waits_in_vain(end)),
+            ]
+        found = [way for way in (whole.without(*some) for some in ways) if way is not None]
+        best = min(found, key=lambda way: sum(self.model.moves[n].price for n in way), default=None)
+        return None if best is None else self.believed(best, one)
 
     def in_graph(self, whole: StateGraph) -> Iterator[Violation]:
         """Runs without an end (B3, B4), and flows that come to rest."""
@@ -194,6 +228,7 @@ class SceneCase(Case):
                 code, text = "B4", f"messages of {self.name} cause each other for ever"
             faults = sum(move.price for _, move in path)
             yield Violation(code, f"{self.name} endless", faults, text, "", self.scene.place, tuple(path))
+        yield from whole.unanswered(self.judge, self.believed)
         yield from whole.rests(self.judge, self.believed)
 
     def hints(self, whole: StateGraph, told: list[Violation]) -> Iterator[Violation]:

@@ -74,6 +74,7 @@ def judge(case: Case, *, megabytes: int = pan.MEGABYTES, seconds: float = pan.SE
 
 def _judged(case: Case, megabytes: int, seconds: float, graph: int) -> Judged:
     """What SPIN says about a scene as it is, whatever would cure it."""
+    from coordlint.explore.silence import waits_once
     from coordlint.explore.stategraph import StateGraph
     from coordlint.explore.violation import folded, kept
 
@@ -95,8 +96,11 @@ def _judged(case: Case, megabytes: int, seconds: float, graph: int) -> Judged:
         gone = runner.graph() if answer.complete and answer.states <= graph else None
     start = tuple(component.initial for component in case.compiled.tables.components)
     whole = None if gone is None else StateGraph(gone, model, start)
+    in_graph = (
+        list(case.in_graph(whole)) if whole is not None else []
+    )  # first: a wait may follow from a silence told there
     counted = [(one, path if whole is None else case.excused(one, path, whole)) for one, path in runs]
     found = [case.told(one, path) for one, path in counted if path is not None]
-    found = folded(kept([*found, *(case.in_graph(whole) if whole is not None else ())]))
+    found = folded(waits_once(kept([*found, *in_graph])))
     found += case.hints(whole, found) if whole is not None else ()
     return Judged(answer.states, answer.complete, whole is not None, found)

@@ -5,7 +5,7 @@ The properties B1 to B21 are numbered as in the catalogue of the verification; r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from coordlint.analysis.effects import entity_text
@@ -36,6 +36,7 @@ class Judge(Rests, Silence):
     def __init__(self, compiled: Compiled, sagas: Sagas, calm: frozenset[tuple[object, ...]] = frozenset()) -> None:
         self.compiled = compiled
         self.calm = calm
+        self.explained = set()
         self.system = compiled.system
         self.sagas = sagas
         self.roots = {n: thread for n, thread in compiled.threads.items() if thread.parent is None}
@@ -51,39 +52,30 @@ class Judge(Rests, Silence):
         if missing is not None:
             return [missing]
         self.calm = frozenset(self._rest(one) for one in self._calm_rests(search))
-        silent = any(kind.loss == "omission" for kind in self.compiled.tables.kinds)
-        ends = [
-            *self._hits(search),
-            *self._ends(search, self.omitted(search) if silent else ()),
-            *self._endless(search),
-        ]
-        ends += self.unanswered(search) if silent else ()
+        self.explained.clear()
+        silences = list(self.unanswered(search))
+        ends = [*self._hits(search), *self._ends(search), *self._endless(search), *silences]
         told = folded(waits_once(kept([*ends, *self._at_rest(search)])))
         return [*told, *self._dead(search), *self._orphans(search, told)]
 
-    def plain(self, search: Search) -> list[Violation]:
-        """What is wrong with single states, ends and endless runs, whatever it means for a flow."""
-        self.space = search.space
-        return [*self._hits(search), *self._ends(search), *self._endless(search)]
-
     # -------------------------------------------------------------------------------------------- ends
 
-    def _ends(self, search: Search, without: Container[int] = ()) -> Iterator[Violation]:
-        """What is wrong where everything rests, except in some states."""
+    def _ends(self, search: Search) -> Iterator[Violation]:
+        """What is wrong where everything rests, except what is told as a wait for somebody who never answers."""
         seen: set[tuple[str, str]] = set()
+        silent: dict[tuple[int, ...], bool] = {}
         for state in search.terminals:
-            if state in without:
-                continue
-            faults = search.layers[state]
-            for code, subject, text, damage, place in self.ended(search.space.locals(state)):
-                if (code, subject) in seen:
+            faults, locals_ = search.layers[state], search.space.locals(state)
+            vain = silent.setdefault(locals_, state in search.silent and self.waits_in_vain(locals_))
+            for code, subject, text, damage, place in self.ended(locals_):
+                if (code, subject) in seen or (vain and code == "B2"):
                     continue
                 path = search.path(state)
                 if place in self.asked and self.inquires((move for _, move in path), self.asked[place]):
                     continue
                 seen.add((code, subject))
                 code, text = self.cause(code, text, path, subject)
-                held, damage = self.holding(search.space.locals(state), place, damage)
+                held, damage = self.holding(locals_, place, damage)
                 yield Violation(code, subject, faults, text, damage, place, tuple(path), held=held)
 
     # -------------------------------------------------------------------------------------------- how processes end

@@ -162,7 +162,7 @@ def _numbered(keys: Sequence[Hashable], *, firsts: bool = False) -> list[int]:
 
 def _behaviour(component: Component, local: int, of: list[int]) -> tuple[Hashable, ...]:
     rows = frozenset(
-        (kind, of[row.target], row.emits, row.price, row.keep, row.error)
+        (kind, of[row.target], row.emits, row.price, row.keep, row.error, row.fault)
         for kind, group in component.rows[local].items()
         for row in group
     )
@@ -188,7 +188,7 @@ def _with(tables: Tables, numbers: list[list[int]], firsts: list[list[int]], *, 
             for kind, group in component.rows[local].items():
                 into = rows[one].setdefault(kind, {})
                 for row in group:
-                    into[Row(of[row.target], row.emits, row.price, row.keep, -1, row.error)] = None
+                    into[Row(of[row.target], row.emits, row.price, row.keep, -1, row.error, row.fault)] = None
             for act in component.acts[local]:
                 when, depth = act.when, act.depth
                 if alike and act.price and when != "late":

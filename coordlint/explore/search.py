@@ -33,7 +33,7 @@ class Search:
     Attributes:
         came: from where each known state was reached first.
         layers: the layer of each known state.
-        silent: the states that were reached first because somebody does not answer.
+        silent: the states that so few faults only lead to if somebody who was asked does not answer.
         terminals: the states without a free move, in the order in which they were found.
         hits: the first move into each wrong local state, by component and local state.
         fired: the rows and acts that occurred, by identity, with the layer in which they did first.
@@ -67,16 +67,16 @@ class Search:
         frontier = [self.space.initial]
         for layer in range(faults + 1):
             known = len(self.layers)
-            # Where nobody answers, the same may have come about otherwise, and that says more.
-            for silent, entering in enumerate(self._faults()):
-                for state, before in entering.items():
+            entering = self._faults()
+            for silent in (False, True):
+                for state, before in entering[silent].items():
                     if state not in self.layers:
                         self.layers[state] = layer
                         self.came[state] = before
                         frontier.append(state)
-                        if silent:
-                            self.silent.add(state)
                 while frontier:
+                    if silent:
+                        self.silent.update(frontier)
                     frontier = self._advance(frontier, layer, last=layer == faults)
                     if any(aim in self.hits and self.hits[aim].layer <= layer for aim in self.aims):
                         return
@@ -90,21 +90,22 @@ class Search:
             yield layer
 
     def _faults(self) -> tuple[dict[int, int], dict[int, int]]:
-        """The states that one more fault leads to, each with the state before it, and those where it is that nobody answers.
+        """The states that one more fault leads to, each with the state before it: those on whose way everybody answers, then the rest.
 
-        They are only worked out if they are asked for.
+        A layer is searched in this order, so that a state is silent only if it cannot be reached otherwise with so few faults.
+        The states are only worked out if they are asked for.
         """
         layers, faults = self.layers, self.space.faults
-        found: dict[int, int] = {}
-        silent: dict[int, int] = {}
+        found: tuple[dict[int, int], dict[int, int]] = ({}, {})
         for state, fan in self._open:
+            after = state in self.silent
             for difference, move in zip(faults(fan, state), fan.paid, strict=True):
                 target = state + difference
-                into = found if move.what != "omission" else silent
+                into = found[after or move.what == "omission"]
                 if target not in layers and target not in into:
                     into[target] = state
         self._open.clear()
-        return found, silent
+        return found
 
     def _advance(self, frontier: list[int], layer: int, *, last: bool) -> list[int]:
         """Visit states; returns those that were reached from them for the first time without a further fault."""
@@ -154,7 +155,8 @@ class Search:
         while state in self.came:
             before = self.came[state]
             price = self.layers[state] - self.layers[before]
-            found.append((before, next(m for m in self.space.moves(before) if m.target == state and m.price == price)))
+            moves = [m for m in self.space.moves(before) if m.target == state and m.price == price]
+            found.append((before, next((m for m in moves if m.what != "omission"), moves[0])))
             state = before
         return found[::-1]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.absence import WAITING
 from coordlint.explore.obligations import awaited, listed
@@ -14,11 +15,18 @@ from coordlint.explore.space import Move
 from coordlint.explore.story import lane
 from coordlint.explore.violation import FOR_AN_ANSWER, Violation
 from coordlint.source import Span
-from coordlint.system import Action, Step, System
+from coordlint.system import Process, Step, System
 
 if TYPE_CHECKING:
     from coordlint.explore.parts import Part
     from coordlint.explore.threads import Thread
+
+
+class Wait(NamedTuple):
+    """A wait for an answer: the number of the thread, and the statement."""
+
+    thread: int
+    action: int
 
 
 class Silence:
@@ -28,6 +36,7 @@ class Silence:
     system: System
     roots: dict[int, Thread]
     deeds: dict[int, list[tuple[str, Step, Part, int]]]
+    explained: set[tuple[Process, Wait | None]]
 
     def _ledger(self, number: int, locals_: tuple[int, ...]) -> Iterator[tuple[str, Step, str, bool]]:
         for name, step, part, index in self.deeds[number]:
@@ -73,58 +82,84 @@ class Silence:
 
     # -------------------------------------------------------------------------------------------- silence
 
-    def omitted(self, search: Search) -> set[int]:
-        """The states on whose shortest way somebody who was asked does not answer: what follows is told as that wait."""
-        found: set[int] = set()
-        for state in search.layers:
-            if state in search.silent or search.came.get(state) in found:
-                found.add(state)
-        return found
+    @cached_property
+    def askers(self) -> dict[int, Process]:
+        """By kind of request that somebody may never answer: the process that sends it."""
+        keys = self.compiled.keys()
+        kinds = [number for number, kind in enumerate(self.compiled.tables.kinds) if kind.loss == "omission"]
+        return {number: self.system.actions[int(str(keys[number][1]))].process for number in kinds}
 
-    def unanswered(self, search: Search) -> Iterator[Violation]:
-        """Waits without a limit for somebody who never answers; each with the fewest faults."""
-        space, seen = search.space, set[int]()
-        aims, known = set(search.terminals), set(search.free)
-        for state, layer in search.layers.items():
-            if layer >= search.complete:
-                break
-            fan = space.fan(state)
-            for difference, step in zip(space.faults(fan, state), fan.paid, strict=True):
-                move = Move(step.price, step.what, step.kind, step.component, step.choice, state + difference)
-                if move.what != "omission" or move.kind in seen or state + difference not in search.layers:
-                    continue
-                onwards = search.onwards(state + difference, aims, known)
-                end = onwards[-1][1].target if onwards else state + difference
-                waiting = self._waiting_for(move.kind, space.locals(end)) if end in aims else None
-                if waiting is None:
-                    continue
-                seen.add(move.kind)
-                thread, action = waiting
-                who = lane(self.compiled, move.component)
-                text = (
-                    f"{thread.name} can wait for ever for {awaited(action, self.system.actions)}: `{who}` never answers"
-                )
-                held, damage = self.holding(space.locals(end), action.span, f"{thread.name} never ends")
-                path = (*search.path(state), (state, move), *onwards)
-                subject = f"{thread.name} waits {action.id}{FOR_AN_ANSWER}"
-                yield Violation("B2", subject, layer + 1, text, damage, action.span, path, held=held)
-
-    def _waiting_for(self, kind: int, locals_: tuple[int, ...]) -> tuple[Thread, Action] | None:
-        """Who waits where in the end, of the process that has sent a request; nobody if it has come to its end."""
-        key = self.compiled.keys()[kind]
-        process = self.system.actions[int(str(key[1]))].process
-        threads = [thread for thread in self.compiled.threads.values() if thread.process is process]
-        if not any(
-            thread.parent is None and thread.spots[locals_[n]].where[0] in WAITING
-            for thread in threads
-            for n in (thread.number,)
-        ):
+    def waiting(self, asker: Process, locals_: tuple[int, ...]) -> Wait | None:
+        """Who waits where, of a process that has asked, where everything rests; nobody if it has come to its end."""
+        threads = [thread for thread in self.compiled.threads.values() if thread.process is asker]
+        if not any(one.parent is None and one.spots[locals_[one.number]].where[0] in WAITING for one in threads):
             return None
         for thread in threads:
             where, number = thread.spots[locals_[thread.number]].where
             if where in {"call", "await"}:
-                return thread, self.system.actions[number]
+                return Wait(thread.number, number)
         return None
+
+    def waits_in_vain(self, locals_: tuple[int, ...]) -> bool:
+        """Whether a wait that is told as a silence lasts where everything rests: what else waits there is the same wait."""
+        askers = dict.fromkeys(self.askers.values())
+        return any((asker, self.waiting(asker, locals_)) in self.explained for asker in askers)
+
+    def unanswered(self, search: Search) -> Iterator[Violation]:
+        """Waits without a limit for somebody who never answers; for each request the one that needs the fewest faults."""
+        if not self.askers:
+            return
+        space, known = search.space, set(search.free)
+        aims = self.vain_ends((state, space.locals(state)) for state in search.terminals)
+        ways = {one: search.leading_to(ends) for one, ends in aims.items()}
+        best: dict[int, tuple[int, Wait, int, Move]] = {}
+        for state, layer in search.layers.items() if aims else ():
+            if layer >= search.complete:
+                break
+            fan = space.fan(state)
+            for difference, step in zip(space.faults(fan, state), fan.paid, strict=True):
+                if step.what != "omission" or (step.kind in best and best[step.kind][0] < layer):
+                    continue
+                for asker, wait in aims:
+                    first = step.kind not in best or wait < best[step.kind][1]
+                    if first and asker is self.askers[step.kind] and state + difference in ways[asker, wait]:
+                        move = Move(step.price, step.what, step.kind, step.component, step.choice, state + difference)
+                        best[step.kind] = layer, wait, state, move
+        for kind, (layer, wait, state, move) in best.items():
+            way = self.askers[kind], wait
+            onwards = search.onwards(move.target, aims[way], known)
+            path = (*search.path(state), (state, move), *onwards)
+            yield self.vain(wait, layer + 1, path, move.component, space.locals(path[-1][1].target))
+
+    def vain_ends(self, ends: Iterable[tuple[int, tuple[int, ...]]]) -> dict[tuple[Process, Wait], set[int]]:
+        """Where those who may get no answer wait for ever, by process and wait, from the states of rest with their local states."""
+        found: dict[tuple[Process, Wait], set[int]] = {}
+        for state, locals_ in ends:
+            for asker in dict.fromkeys(self.askers.values()):
+                wait = self.waiting(asker, locals_)
+                if wait is not None:
+                    found.setdefault((asker, wait), set()).add(state)
+        return found
+
+    def vain(
+        self, wait: Wait, faults: int, path: tuple[tuple[int, Move], ...], asked: int, locals_: tuple[int, ...]
+    ) -> Violation:
+        """A wait that lasts for ever.
+
+        Args:
+            wait: who waits where.
+            faults: how many it takes.
+            path: a run that leads there.
+            asked: the component that does not answer.
+            locals_: how everything rests behind it.
+        """
+        thread, action = self.compiled.threads[wait.thread], self.system.actions[wait.action]
+        self.explained.add((thread.process, wait))
+        who = lane(self.compiled, asked)
+        text = f"{thread.name} can wait for ever for {awaited(action, self.system.actions)}: `{who}` never answers"
+        held, damage = self.holding(locals_, action.span, f"{thread.name} never ends")
+        subject = f"{thread.name} waits {action.id}{FOR_AN_ANSWER}"
+        return Violation("B2", subject, faults, text, damage, action.span, path, held=held)
 
 
 def waits_once(found: list[Violation]) -> list[Violation]:

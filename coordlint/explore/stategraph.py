@@ -8,6 +8,7 @@ a vector of local states to be an end is the same for both, and the words for wh
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordlint.explore.tables import Act, Row
@@ -17,6 +18,7 @@ from coordlint.system import Flow
 if TYPE_CHECKING:
     from coordlint.explore.judge import Judge
     from coordlint.explore.model import Model
+    from coordlint.explore.silence import Wait
     from coordlint.explore.trail import Path
 
 
@@ -130,6 +132,31 @@ class StateGraph:
         best = min(found, key=self.faults.__getitem__, default=None)
         return None if best is None else _back(came, best, self.initial)
 
+    @cached_property
+    def omissions(self) -> set[int]:
+        """The moves by which somebody who was asked does not answer."""
+        return {number for number, move in enumerate(self.moves) if move.what == "omission"}
+
+    @cached_property
+    def silent(self) -> set[tuple[int, ...]]:
+        """The local states in which everything rests after so few faults only if somebody who was asked does not answer."""
+        least, answered = self._least(()), self._least(self.omissions)
+        return {end for end, faults in least.items() if answered.get(end) != faults}
+
+    def _least(self, left_out: Collection[int]) -> dict[tuple[int, ...], int]:
+        """The fewest faults after which everything rests, by the local states in which it does, without some moves."""
+        seen, todo = {self.initial}, [self.initial]
+        found: dict[tuple[int, ...], int] = {}
+        for state in todo:
+            if not self.free[state]:
+                end = self.locals[state]
+                found[end] = min(found.get(end, self.faults[state]), self.faults[state])
+            for number, target in (*self.free[state], *self.paid[state]):
+                if target not in seen and number not in left_out:
+                    seen.add(target)
+                    todo.append(target)
+        return found
+
     # -------------------------------------------------------------------------------------------- runs without an end
 
     def endless(self) -> Trap | None:
@@ -201,6 +228,28 @@ class StateGraph:
                 way = self.way(state)
                 path = believe([*way, number, *self.onwards(target, set(waiting[waits]))])
                 yield judge.forsaken(flow, faults + 1, path[len(way)][1], tuple(path))
+
+    # -------------------------------------------------------------------------------------------- silence
+
+    def unanswered(self, judge: Judge, believe: Believe) -> Iterator[Violation]:
+        """Waits for somebody who never answers: for each request the one that needs the fewest faults."""
+        aims = judge.vain_ends((state, self.locals[state]) for state in self.resting)
+        ways = {one: self.leading_to(ends) for one, ends in aims.items()}
+        first: dict[int, tuple[int, Wait, int, int, int]] = {}
+        for state, faults in self.faults.items():
+            for number, target in self.paid[state]:
+                move = self.moves[number]
+                for asker, wait in aims if move.what == "omission" else ():
+                    if judge.askers[move.kind] is asker and target in ways[asker, wait]:
+                        known = first.get(move.kind)
+                        if known is None or (faults, wait) < known[:2]:
+                            first[move.kind] = faults, wait, state, number, target
+        for kind, (faults, wait, state, number, target) in first.items():
+            onwards = self.onwards(target, aims[judge.askers[kind], wait])
+            path = tuple(believe([*self.way(state), number, *onwards]))
+            for step in onwards:
+                target = dict(self.free[target])[step]
+            yield judge.vain(wait, faults + 1, path, self.moves[number].component, self.locals[target])
 
     # -------------------------------------------------------------------------------------------- what never happens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from coordlint.explore.space import MOST, Move, Space
@@ -60,8 +60,8 @@ def _overflows(space: Space, step: tuple[int, Move], kind: int) -> bool:
     return sent > 0 and space.count(before, kind) - (move.kind == kind and move.what != "copy") + sent > MOST
 
 
-def shorten(space: Space, path: Path, one: Property) -> Path:
-    """The run without what its violation does not need: ever smaller pieces are left out as long as it stays one.
+def shorten(space: Space, path: Path, one: Property, counts: Callable[[Path], bool] | None = None) -> Path:
+    """The run without what its violation does not need: ever smaller pieces are left out as long as it stays one that counts.
 
     Source: A. Zeller, R. Hildebrandt, Simplifying and isolating failure-inducing input (delta debugging), 2002.
     """
@@ -72,7 +72,12 @@ def shorten(space: Space, path: Path, one: Property) -> Path:
         while start < len(best):
             labels: list[Label] = [(m.what, m.kind, m.component, m.choice) for _, m in best]
             shorter = _walk(space, labels[:start] + labels[start + size :])
-            if shorter is not None and violates(space, shorter, one) and _price(shorter) <= _price(best):
+            if (
+                shorter is not None
+                and violates(space, shorter, one)
+                and _price(shorter) <= _price(best)
+                and (counts is None or counts(shorter))
+            ):
                 best = shorter
             else:
                 start += 1
