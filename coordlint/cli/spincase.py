@@ -80,10 +80,6 @@ class Case(ABC):
     def worded(self, one: Property, path: Path) -> Violation:
         """A run that violates a property, in words."""
 
-    def missing(self, one: Property) -> Violation:
-        """That a property holds nowhere although it has to hold somewhere."""
-        raise NotImplementedError
-
     def excused(self, one: Property, path: Path, whole: StateGraph) -> Path | None:
         """The run, or another one if something on its way makes it a run that does not count; None if there is none that does."""
         return path

@@ -89,7 +89,7 @@ def _judged(case: Case, megabytes: int, seconds: float, graph: int) -> Judged:
             failed[number] = min(failed.get(number, (99, 0)), (faults, ordinal))
         runs: list[tuple[Property, Path]] = []
         for number, one in enumerate(model.properties):
-            if one.wanted and number not in reached and answer.complete:
+            if one.wanted and number not in reached and answer.complete and isinstance(case, SceneCase):
                 return Judged(answer.states, True, True, [case.missing(one)])
             if number in failed and not one.wanted:
                 runs.append((one, case.believed(runner.trail(failed[number][1]), one)))

@@ -43,7 +43,7 @@ KINDS_OF_FAULTS = ("copy", "lose", "park", "forget", "omission", "overtake", "ea
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[DESIGN…]")
 @click.option("--faults", type=click.IntRange(0, 9), default=2, show_default=True, help="So many faults in one run.")
-@click.option("--deep", is_flag=True, help="One fault more and ten times as many states.")
+@click.option("--deep", is_flag=True, help="One fault more and twenty times as many states.")
 @click.option("--flow", metavar="NAME", help="Only this flow or workflow.")
 @click.option("--without", multiple=True, type=click.Choice(KINDS_OF_FAULTS), help="Faults that do not happen.")
 @click.option(
