@@ -144,6 +144,10 @@ class Run(NamedTuple):
     left_out: int = 0
     outside: tuple[str, ...] = ()
 
+    def length(self) -> tuple[int, int]:
+        """What makes one run better to show than another one: fewer faults, then fewer steps."""
+        return self.faults, len(self.steps)
+
     def ends(self) -> tuple[Effect, ...]:
         """The ledger in the end: every action that a step of the run has changed, in the order in which they come up."""
         return tuple({effect.key: effect for step in self.steps for effect in step.ledger}.values())

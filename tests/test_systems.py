@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from coordlint.cli import run as coordlint
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -70,3 +72,12 @@ def test_the_readme_shows_the_table_of_the_runs() -> None:
     table = "\n".join(systems.verified_table([systems.verify(path) for path in PATHS]))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert table in text, "run python tests/systems.py --verified and paste its table"
+
+
+def test_the_readme_shows_a_finding_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    coordlint(["check", "fixtures/systems/ftgo/ftgo.coord", "--select", "MIX405", "--no-cache"])
+    finding = capfd.readouterr().out.partition("\n\n")[0]
+    assert f"```\n{finding}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -38,11 +38,6 @@ class Shown(NamedTuple):
     run: Run
     aside: bool = False
 
-    @property
-    def length(self) -> tuple[int, int]:
-        """What makes one run better to show than another one: fewer faults, then fewer steps."""
-        return self.run.faults, len(self.run.steps)
-
 
 class Showing:
     """What is run for single claims.
@@ -101,7 +96,7 @@ class Showing:
         for first, then in ((asked.one, asked.other), (asked.other, asked.one)):
             shown = self._overtakes(first, then, apart=asked.apart)
             if shown is not None:
-                found[shown.length, first.message, then.message] = shown
+                found[shown.run.length(), first.message, then.message] = shown
         return found[min(found)] if found else None
 
     def _overtakes(self, first: Taking, then: Taking, *, apart: bool) -> Shown | None:
@@ -196,7 +191,7 @@ def _best(some: Iterable[Shown | None]) -> Shown | None:
     """The first run without a fault, or else the one with the fewest faults and steps."""
     best: Shown | None = None
     for one in some:
-        if one is not None and (best is None or one.length < best.length):
+        if one is not None and (best is None or one.run.length() < best.run.length()):
             best = one
         if best is not None and not best.run.faults:
             break

@@ -82,7 +82,7 @@ class Trial(NamedTuple):
     @property
     def length(self) -> tuple[int, int]:
         """What makes one run better to show than another one."""
-        return _length(self.run) if self.run is not None else (0, 0)
+        return self.run.length() if self.run is not None else (0, 0)
 
 
 class Trials:
@@ -311,11 +311,6 @@ def _ending(end: str, compiled: Compiled, path: list[tuple[int, Move]], first: f
     passed = passed or [number for trail in trails for number in trail if number in first]
     spans = [actions[number].span for number in sorted(set(passed))]
     return end.replace("{done}", listed([f"`{' '.join(span.text.split())}`" for span in spans]))
-
-
-def _length(run: Run) -> tuple[int, int]:
-    """What makes one run better to show than another one: fewer faults, then fewer steps."""
-    return run.faults, len(run.steps)
 
 
 def _once(some: list[Scene]) -> list[Scene]:
