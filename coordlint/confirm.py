@@ -65,7 +65,7 @@ def confirm(
 
 def _shown(finding: Finding, trial: Trial) -> Finding:
     assert finding.claim is not None
-    levels = finding.claim.levels if not (trial.held or trial.aside) else ""
+    levels = finding.claim.levels if not trial.aside else ""
     return replace(finding, run=trial.run, levels=levels or finding.levels)
 
 

@@ -281,7 +281,7 @@ def test_no_run_counts_for_a_step_that_is_not_done_at_its_end():
     (pay, ship) = (step.place for step in loaded.system.workflows["W"].process.steps)
     trial = loaded.trials.of(Claim(("B1",), (pay,), held=(pay,)))
     assert trial is not None
-    assert (trial.word, trial.held) == ("shown", True)
+    assert (trial.word, trial.aside) == ("shown", True)
     assert loaded.trials.of(Claim(("B1",), (ship,), held=(ship,))) is None
 
 

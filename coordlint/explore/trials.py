@@ -65,13 +65,12 @@ class Trial(NamedTuple):
     Attributes:
         word: `shown`, or `refuted`.
         run: the run that shows it.
-        held: it shows it only by what is left done where something else goes wrong.
-        aside: it is one of an entry that no flow speaks of: it shows how, and says nothing of how much it matters.
+        aside: it shows how, and says nothing of how much it matters: it is one of an entry that no flow speaks of, or shows it
+            only by what is left done where something else goes wrong.
     """
 
     word: Literal["shown", "refuted"]
     run: Run | None = None
-    held: bool = False
     aside: bool = False
 
     @property
@@ -106,7 +105,7 @@ class Trials:
         if first is None and claim.overtaking is not None:
             first = self.showing.overtaking(claim.overtaking)
         if first is not None:
-            return Trial("shown", *first)
+            return Trial("shown", first.run, first.aside)
         trial = self._both(claim) if claim.both is not None else self._violation(claim)
         if trial is not None:
             return trial
@@ -129,7 +128,7 @@ class Trials:
             return Trial("shown", told.run)
         held = [told for told in known if not set(claim.held).isdisjoint(told.violation.held)]
         told = min(held, key=lambda one: (one.violation.faults, len(one.steps)), default=None)
-        return Trial("shown", told.run, held=True) if told is not None else None
+        return Trial("shown", told.run, aside=True) if told is not None else None
 
     @cached_property
     def showing(self) -> Showing:
